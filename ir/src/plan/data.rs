@@ -1,0 +1,174 @@
+//! What is read, how it is split, and how rows become the inputs of a program.
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::LengthId;
+
+/// The letters a sequence column is made of. They never mix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Alphabet {
+    Dna,
+    Rna,
+    Protein,
+    Text,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileFormat {
+    Csv,
+    Tsv,
+    Parquet,
+    /// Columns `id` (the first word of the header), `description` (the rest) and `sequence`.
+    Fasta,
+}
+
+/// Is an empty sequence (or a missing value in a sequence column) an error?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EmptyPolicy {
+    Error,
+    Allow,
+}
+
+/// The type of a column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ColumnKind {
+    /// `length`: every sequence has exactly this many letters. Letters of DNA: ACGTN and the IUPAC codes RYSWKMBDHV, either case; RNA: the same with U
+    /// for T; protein: the 20 letters and BJOUXZ, `*`, `-` and `.`; text: anything.
+    Sequence { alphabet: Alphabet, length: Option<u64>, empty: EmptyPolicy },
+    /// One of these names; its number is its place in the list.
+    Class { names: Vec<String> },
+    /// A finite number.
+    Real,
+    /// Carried along, never looked at (identifiers).
+    Text,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnSpec {
+    /// Its name in the program.
+    pub name: String,
+    /// Its name in the file.
+    pub header: String,
+    pub kind: ColumnKind,
+}
+
+/// Generators of random splits. `Mgx` is specified in `docs/data.md` and fixed for good; `Numpy` gives what scikit-learn-like code with
+/// NumPy's PCG64 `permutation` gives (the reference's splits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Generator {
+    Mgx,
+    Numpy,
+}
+
+/// How rows are divided into train, valid and test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SplitSpec {
+    /// Fractions sum to at most 1; what is left over is not used. `stratify`: the classes of this column keep their shares.
+    /// `group`: rows with equal text in this column stay together.
+    Random { train: f64, valid: f64, test: f64, seed: u64, stratify: Option<String>, group: Option<String>, like: Generator },
+    /// The named column holds `train`, `valid` (or `validation`) or `test`.
+    Column { header: String },
+    /// Every row is in every stage that reads the table (prediction on a whole file).
+    None,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataSpec {
+    pub name: String,
+    /// Relative to the folder of the experiment's file, or absolute.
+    pub path: String,
+    pub format: FileFormat,
+    pub columns: Vec<ColumnSpec>,
+    pub split: SplitSpec,
+}
+
+/// What an unknown character becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unknown {
+    /// Every maximal run of unknown characters (white space ends a run) becomes one token with this id.
+    Run { id: i32 },
+    /// Every unknown character becomes this id.
+    Each { id: i32 },
+    /// An error that names row and character.
+    Error,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Casing {
+    Keep,
+    Upper,
+    Lower,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum TokenizerKind {
+    /// Longest match of the vocabulary's entries at each place; white space is dropped.
+    Greedy { unknown: Unknown },
+    /// BERT's: split at white space and punctuation, then greedy longest-match pieces with `##` inside words; a word that cannot
+    /// be pieced is one unknown token. Words longer than 100 characters are unknown.
+    WordPiece { unknown: i32 },
+}
+
+/// How text becomes token ids. The layout is `prefix`, the text's tokens, `suffix`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenizerSpec {
+    pub name: String,
+    pub kind: TokenizerKind,
+    pub casing: Casing,
+    /// Characters replaced before tokenising, after the change of case: (`T`, `U`) for RNA models that know no T.
+    pub replace: Vec<(char, char)>,
+    /// Tokens by id.
+    pub vocabulary: Vec<String>,
+    /// Ids of entries that stand for themselves in text and are never split or re-cased (`[MASK]`).
+    pub special: Vec<i32>,
+    pub prefix: Vec<i32>,
+    pub suffix: Vec<i32>,
+}
+
+/// What to do with a sequence longer than `max_length` tokens (prefix and suffix counted).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LengthPolicy {
+    /// Keep the first tokens that fit; the suffix stays.
+    Truncate,
+    Error,
+}
+
+/// A length each sample brings: the number of tokens of a column under a tokenizer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LengthSpec {
+    pub name: String,
+    /// Index in `Plan::data`.
+    pub data: u32,
+    pub column: String,
+    /// Index in `Plan::tokenizers`.
+    pub tokenizer: u32,
+    pub max_length: Option<u64>,
+    pub policy: LengthPolicy,
+}
+
+/// A per-sample input of the programs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputSpec {
+    pub name: String,
+    pub source: InputSource,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum InputSource {
+    /// The token ids of this length's column: I32.
+    Tokens { length: LengthId },
+    /// The token ids of a column whose token count is the same for all rows.
+    FixedTokens { data: u32, column: String, tokenizer: u32, tokens: u64 },
+    /// The class number of a class column: I32, no axes.
+    Class { data: u32, column: String },
+    /// The number in a real column: F32, no axes.
+    Real { data: u32, column: String },
+}

@@ -1,0 +1,63 @@
+//! The plan: everything the runtime needs to run an experiment, as plain data.
+//!
+//! The compiler makes it, the runtime follows it and decides nothing that stands in it. It holds no pointer and no code,
+//! is versioned, printable and diffable (`mgxc plan --json`).
+
+mod batch;
+mod data;
+mod params;
+mod program;
+mod train;
+
+pub use batch::{Batch, InputData, Sample};
+pub use data::{
+    Alphabet, Casing, ColumnKind, ColumnSpec, DataSpec, EmptyPolicy, FileFormat, Generator, InputSource, InputSpec, LengthPolicy,
+    LengthSpec, SplitSpec, TokenizerKind, TokenizerSpec, Unknown,
+};
+pub use params::{Init, Memory, ParamSpec, WeightsSpec};
+pub use program::{
+    AttentionGradStep, AttentionStep, BatchRole, Buffer, BufferId, ContractStep, FusedInput, FusedNode, FusedStep, Program, ProgramInput,
+    ReduceSpace, ScatterStep, Step, StepKind, Storage, Store,
+};
+pub use train::{BatchSpec, EarlyStop, MetricKind, MetricSpec, Monitor, OptimizerSpec, OutputKind, OutputSpec, TrainSpec};
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the plan's format; a runtime refuses another.
+pub const PLAN_VERSION: u32 = 1;
+
+/// An experiment, compiled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub version: u32,
+    /// The experiment's name.
+    pub name: String,
+    /// Seed of weights, dropout and batch order.
+    pub seed: u64,
+    pub data: Vec<DataSpec>,
+    pub tokenizers: Vec<TokenizerSpec>,
+    /// By [`LengthId`](crate::graph::LengthId).
+    pub lengths: Vec<LengthSpec>,
+    /// The per-sample inputs of all programs.
+    pub inputs: Vec<InputSpec>,
+    /// By [`ParamId`](crate::graph::ParamId).
+    pub params: Vec<ParamSpec>,
+    pub weights: Vec<WeightsSpec>,
+    /// Adds the gradients of one batch to the gradient memory; outputs the loss. Scalar input `loss_scale`.
+    pub gradient: Option<Program>,
+    /// One update of all trainable parameters from the gradient memory. Scalar inputs `learning_rate`, `step` (from 1).
+    pub optimizer: Option<OptimizerSpec>,
+    /// Loss and outputs of one batch, as in evaluation (no dropout). Needs labels.
+    pub evaluate: Option<Program>,
+    /// Outputs of one batch. Needs no labels.
+    pub predict: Program,
+    /// What `predict` (and `evaluate`) put out, and how it is written.
+    pub outputs: Vec<OutputSpec>,
+    pub metrics: Vec<MetricSpec>,
+    pub train: Option<TrainSpec>,
+    pub batch: BatchSpec,
+    pub memory: Memory,
+    /// Floating point operations for one batch of the largest kind: forward, and forward with backward.
+    pub flops_forward: u64,
+    pub flops_step: u64,
+}

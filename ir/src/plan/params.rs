@@ -1,0 +1,75 @@
+//! Parameters, where their values come from, and the memory that everything takes.
+
+use serde::{Deserialize, Serialize};
+
+/// How a parameter starts when no weights are loaded for it. Random values are counter-based: a function of the seed, the
+/// parameter's path and the element's index.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Init {
+    Constant(f64),
+    Normal {
+        mean: f64,
+        std: f64,
+    },
+    /// Uniform in [−bound, bound).
+    Uniform {
+        bound: f64,
+    },
+}
+
+/// A parameter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ParamSpec {
+    /// Path in the program.
+    pub path: String,
+    pub axes: Vec<String>,
+    pub shape: Vec<u64>,
+    /// The key in the public checkpoint (`at "…"` joined by dots).
+    pub key: String,
+    pub init: Init,
+    pub trainable: bool,
+    /// Byte offset in the parameter memory.
+    pub offset: u64,
+    /// Index in `Plan::weights` of what it is loaded from.
+    pub weights: Option<u32>,
+}
+
+impl ParamSpec {
+    /// Number of elements.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().product()
+    }
+}
+
+/// A checkpoint to load from: a folder in Hugging Face layout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsSpec {
+    pub folder: String,
+    /// Path in the program of the network that it is for; its parameters' keys are relative to this network.
+    pub root: String,
+    /// Prefixes that the stored keys may have (`bert.`); they are tried in order and the empty one last.
+    pub prefixes: Vec<String>,
+    /// Stored keys that may be there and are not used; `*` stands for any text.
+    pub ignore: Vec<String>,
+    /// Keys of the program that may be missing (they keep their initial value); `*` stands for any text.
+    pub optional: Vec<String>,
+}
+
+/// Bytes by class, as the runtime allocates them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    pub params: u64,
+    pub gradients: u64,
+    pub optimizer: u64,
+    /// The largest arena of the programs; they share one allocation.
+    pub activations: u64,
+    /// The host's buffers for the inputs of the largest batch.
+    pub inputs: u64,
+}
+
+impl Memory {
+    /// The sum of the classes.
+    pub fn total(&self) -> u64 {
+        self.params + self.gradients + self.optimizer + self.activations + self.inputs
+    }
+}

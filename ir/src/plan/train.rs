@@ -1,0 +1,110 @@
+//! Training, evaluation and what is written.
+
+use serde::{Deserialize, Serialize};
+
+use super::Program;
+use crate::graph::Graph;
+
+/// How samples make a batch. Batches are formed from samples of similar length (bucketing) in training order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BatchSpec {
+    Samples(u64),
+    /// At most this many tokens (the longest input of a sample counts), at least one sample.
+    Tokens(u64),
+}
+
+/// The optimizer: its update as a program over the whole trainable memory, which it sees as vectors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OptimizerSpec {
+    pub name: String,
+    /// Scalar inputs: `learning_rate`, `step` (optimizer steps, from 1), `gradient_scale` (the clipping factor).
+    pub update: Program,
+    /// Output `norm`: the global 2-norm of the gradient memory, before clipping.
+    pub norm: Program,
+    /// Names of the state vectors, by slot; all start at zero.
+    pub state: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Monitor {
+    Min,
+    Max,
+}
+
+/// Stop when `metric` has not improved by more than `min_delta` for `patience` evaluations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EarlyStop {
+    pub patience: u64,
+    pub min_delta: f64,
+}
+
+/// How to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainSpec {
+    pub epochs: Option<u64>,
+    pub max_steps: Option<u64>,
+    /// Base learning rate; the schedule's factor multiplies it.
+    pub learning_rate: f64,
+    /// The factor as a graph of scalars: inputs `step` (from 0), `total_steps`; output `factor`.
+    pub schedule: Graph,
+    /// Clip the global norm to this.
+    pub clip_norm: Option<f64>,
+    /// Batches per optimizer step.
+    pub accumulate: u64,
+    pub shuffle: bool,
+    /// What decides the best checkpoint: `valid_loss` or `valid_` and a metric's name.
+    pub monitor: String,
+    pub mode: Monitor,
+    pub early_stop: Option<EarlyStop>,
+    /// Log every so many optimizer steps.
+    pub log_every: u64,
+    /// Write a resumable checkpoint every so many optimizer steps, besides the one after each epoch.
+    pub checkpoint_every: Option<u64>,
+}
+
+/// What an output is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum OutputKind {
+    /// One score per class, `names` along the last axis, in this order. Also written: the name of the greatest.
+    Probabilities { names: Vec<String> },
+    /// Numbers, written as they are.
+    Values,
+    /// A vector or a matrix per sample: written to the embeddings files.
+    Embedding,
+}
+
+/// A result that is written for each sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputSpec {
+    /// Name of the program's output and of the column.
+    pub name: String,
+    pub kind: OutputKind,
+}
+
+/// Metrics over all samples of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricKind {
+    Accuracy,
+    /// Mean over the classes of the F1 score; a class without predictions or rows counts 0.
+    MacroF1,
+    /// Matthews correlation coefficient.
+    Mcc,
+    /// Area under the ROC curve; several classes: mean of one against the rest.
+    Auroc,
+    Mse,
+    Mae,
+    R2,
+    Pearson,
+    Spearman,
+}
+
+/// A metric: `prediction` is an output of the program, `target` a label column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricSpec {
+    pub name: String,
+    pub kind: MetricKind,
+    pub prediction: String,
+    pub target: String,
+}
