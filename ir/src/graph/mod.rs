@@ -13,10 +13,17 @@
 //! of the value's `axes` with the extents of that sample. With the ragged axis first that is the packed layout.
 
 mod axis;
+mod build;
+mod infer;
 mod op;
+mod sizes;
+mod verify;
 
 pub use axis::{Axis, AxisId, Extent, LengthId, SizeExpr};
+pub use build::GraphBuilder;
+pub use infer::infer;
 pub use op::{BinaryOp, DType, Op, ReduceOp, UnaryOp, Window};
+pub use verify::verify;
 
 use mgx_diag::Span;
 use serde::{Deserialize, Serialize};

@@ -121,11 +121,12 @@ pub enum Op {
     Window { axis: AxisId, into: AxisId, tap: AxisId, window: Window },
     /// The transpose of [`Op::Window`]: sums what windows `into` and taps `tap` of `x` hold for each position of `axis`.
     Fold { into: AxisId, tap: AxisId, axis: AxisId, window: Window },
-    /// `x[.., axis = y, ..]`: the result has the axes of the index `y` (I32) first and then those of `x` without `axis`.
-    /// An index outside the axis reads 0.
+    /// `x[.., axis = y, ..]`: the result has the axes of the index `y` (I32) first and then those of `x` without `axis`
+    /// that `y` lacks; axes that both have are aligned by name. An index outside the axis reads 0.
     Gather { axis: AxisId },
     /// The transpose of [`Op::Gather`]: sums the rows of `x` that have the same index `y` along a new `axis`. With `batch` also over all samples.
-    /// `over` are the axes of the index, which are summed away. The result's first axis is `axis`.
+    /// `over` are axes of both, which are summed away; other axes are aligned by name. An index outside the axis is left out.
+    /// The result's first axis is `axis`, then those of `x` and of `y` that remain.
     ScatterAdd { axis: AxisId, over: Vec<AxisId>, batch: bool },
     /// Composite. Inputs q, k, v: softmax over `key` of `scale * contract(q, k, over = dim)`, contracted with `v` over `key`.
     /// `query` is an axis of q alone, `key` of k and v alone; what q, k and v share besides (`heads`) goes along; v's own axis
