@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AxisId, ParamId, SizeExpr};
 
-/// Element types. All take four bytes in memory; a `Bool` is stored as 0 or 1.
+/// Element types. All take four bytes in memory; a `Bool` is stored as the integer 0 or 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DType {
     F32,
@@ -34,7 +34,8 @@ pub enum UnaryOp {
 }
 
 /// Elementwise functions of two operands of the same type. Comparisons give Bool; `And` and `Or` take Bool.
-/// I32 `Div` rounds toward negative infinity and `Rem` has the sign of the divisor; both are 0 for a divisor of 0.
+/// I32 arithmetic wraps; `Div` rounds toward negative infinity and `Rem` has the sign of the divisor; both are 0 for a divisor of 0.
+/// F32 `Rem` is `x - floor(x / y) * y`. `Max` and `Min` (and the reductions of that name) give NaN where an operand is NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum BinaryOp {
     Add,
@@ -55,7 +56,7 @@ pub enum BinaryOp {
     Or,
 }
 
-/// What a reduction combines with. The sum of nothing is 0, the maximum of nothing −∞ (F32) or the least I32.
+/// What a reduction combines with. The sum of nothing is 0, the maximum of nothing −∞ (F32) or the least I32; the minimum the reverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ReduceOp {
     Sum,
@@ -94,7 +95,8 @@ pub enum Op {
     Binary(BinaryOp),
     /// `x ? y : z` elementwise, aligned by name; `x` is Bool.
     Select,
-    /// To the result's element type: F32 to I32 rounds toward zero, Bool is 0 or 1, to Bool is `!= 0`.
+    /// To the result's element type: F32 to I32 rounds toward zero (beyond the range to its end, NaN to 0), Bool is 0 or 1, to Bool is
+    /// `!= 0`.
     Cast,
     /// Repeats `x` along the result's axes that it lacks (and per sample, where the result is).
     Broadcast,
@@ -133,7 +135,7 @@ pub enum Op {
     /// (`value`) takes the place of `dim` in the result. No keys give 0.
     Attention { query: AxisId, key: AxisId, dim: AxisId, value: AxisId, scale: f64 },
     /// Composite. Inputs q, k: the natural logarithm of the sum over `key` of the exponentials in [`Op::Attention`]; axes of q
-    /// without `dim`.
+    /// without `dim`. No keys give −∞.
     AttentionLse { query: AxisId, key: AxisId, dim: AxisId, scale: f64 },
     /// Composite. Inputs q, k, v, the attention's result, its log-sum-exp, and the gradient of the result: the gradient of
     /// input `wrt` (0 = q, 1 = k, 2 = v).

@@ -78,6 +78,11 @@ pub enum StepKind {
 /// those of the space (in any order) is *full*; reductions sum away part of the space as [`ReduceSpace`] says, and what is
 /// computed from their results has fewer axes. Moves (`Rename`, `Split`, `Merge`, `Slice`, `Pad`, `Concat`, `Window`, `Fold`, `Gather`, `Permute`,
 /// `Broadcast`) compute nothing: they change at which index their input is read.
+///
+/// What is stored has, in whatever order, the axes of the space (`None`), of the space or of `outer` (`Inner`), or of `inner` (`Outer`).
+/// Stores share no bytes with each other. A store may go over bytes that the step reads (in place) only where `reduce` is `None`, both
+/// buffers have the same place, size and order of axes, and only elementwise nodes depend on that read. Other kinds of steps never store
+/// over what they read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FusedStep {
     pub nodes: Vec<FusedNode>,
