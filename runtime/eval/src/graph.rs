@@ -9,7 +9,7 @@ use crate::scope::BatchScope;
 use crate::tensor::{Tensor, Value};
 
 /// The values of all nodes of a graph.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Values(Vec<Value>);
 
 impl Values {
@@ -19,6 +19,16 @@ impl Values {
     /// Where the graph had no such node.
     pub fn get(&self, node: NodeId) -> &Value {
         &self.0[node.0 as usize]
+    }
+
+    /// How many nodes have a value: the first ones of the graph.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Forgets the values of all but the first `count` nodes.
+    pub(crate) fn truncate(&mut self, count: usize) {
+        self.0.truncate(count);
     }
 }
 

@@ -3,6 +3,7 @@
 //! It is the oracle of every test of numbers: a pass, a lowering or a backend is right where it agrees with this crate. It promises to
 //! follow the documentation of `mgx_ir` to the letter, and panics with a description where a graph or a program breaks its rules.
 
+pub mod arbitrary;
 mod graph;
 mod ops;
 mod program;

@@ -17,7 +17,7 @@ pub(super) struct Axes {
 /// `result[h, e] = Σ_i softmax_i(s[h, i]) · v[h, i, e]`; no keys give 0.
 pub(super) fn attention(axes: Axes, scale: f64, q: &Tensor, k: &Tensor, v: &Tensor, result: Result<'_>) -> Tensor {
     let keys = v.extent(axes.key);
-    result.from_fn(|index| {
+    result.at_each(|index| {
         let scores = scores(index, axes.key, axes.dim, scale, q, k);
         let lse = lse(&scores);
         (0..keys).map(|key| (scores[key] - lse).exp() * v.at(&index.with(axes.key, key))).sum()
@@ -26,7 +26,7 @@ pub(super) fn attention(axes: Axes, scale: f64, q: &Tensor, k: &Tensor, v: &Tens
 
 /// `result[h] = ln Σ_i exp(s[h, i])`; no keys give −∞.
 pub(super) fn log_sum_exp(key: AxisId, dim: AxisId, scale: f64, q: &Tensor, k: &Tensor, result: Result<'_>) -> Tensor {
-    result.from_fn(|index| lse(&scores(index, key, dim, scale, q, k)))
+    result.at_each(|index| lse(&scores(index, key, dim, scale, q, k)))
 }
 
 /// What the gradient is computed from: the operands, the result, its log-sum-exp, and the gradient of the result.

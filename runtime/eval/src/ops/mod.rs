@@ -24,13 +24,13 @@ pub(crate) fn apply(op: &Op, ty: &Type, inputs: &[&Tensor], scope: Scope<'_>) ->
     match (op, inputs) {
         (Op::Input { .. } | Op::Param(_), _) => panic!("{} is no operation on values", op.name()),
         (Op::Const(value), []) => constant(*value, result),
-        (Op::Iota(axis), []) => result.from_fn(|index| index.get(*axis) as f64),
+        (Op::Iota(axis), []) => result.at_each(|index| index.get(*axis) as f64),
         (Op::Random { site }, []) => uniform(*site, result),
-        (Op::Unary(op), [x]) => result.from_fn(|index| elementwise::unary(*op, x.dtype, x.at(index))),
-        (Op::Binary(op), [x, y]) => result.from_fn(|index| elementwise::binary(*op, x.dtype, x.at(index), y.at(index))),
-        (Op::Select, [x, y, z]) => result.from_fn(|index| if x.at(index) != 0.0 { y.at(index) } else { z.at(index) }),
-        (Op::Cast, [x]) => result.from_fn(|index| elementwise::cast(x.at(index), ty.dtype)),
-        (Op::Broadcast | Op::Permute, [x]) => result.from_fn(|index| x.at(index)),
+        (Op::Unary(op), [x]) => result.at_each(|index| elementwise::unary(*op, x.dtype, x.at(index))),
+        (Op::Binary(op), [x, y]) => result.at_each(|index| elementwise::binary(*op, x.dtype, x.at(index), y.at(index))),
+        (Op::Select, [x, y, z]) => result.at_each(|index| if x.at(index) != 0.0 { y.at(index) } else { z.at(index) }),
+        (Op::Cast, [x]) => result.at_each(|index| elementwise::cast(x.at(index), ty.dtype)),
+        (Op::Broadcast | Op::Permute, [x]) => result.at_each(|index| x.at(index)),
         (Op::Reduce { op, over, .. }, [x]) => reduce::reduce(*op, over, x, result),
         (Op::Contract { over, .. }, [x, y]) => reduce::contract(over, x, y, result),
         (Op::Rename { pairs }, [x]) => moves::rename(pairs, x, result),
@@ -65,7 +65,7 @@ struct Result<'a> {
 
 impl Result<'_> {
     /// The result that has `value(index)` at every index.
-    fn from_fn(&self, value: impl FnMut(&crate::tensor::Index) -> f64) -> Tensor {
+    fn at_each(&self, value: impl FnMut(&crate::tensor::Index) -> f64) -> Tensor {
         Tensor::from_fn(self.ty.dtype, &self.ty.axes, self.shape, value)
     }
 
@@ -82,14 +82,14 @@ fn constant(value: f64, result: Result<'_>) -> Tensor {
         DType::F32 => value,
         DType::I32 | DType::Bool => elementwise::cast(value, result.ty.dtype),
     };
-    result.from_fn(|_| value)
+    result.at_each(|_| value)
 }
 
 /// `uniform(site_key(random, site, sample), row-major number of the element)`, an f32.
 fn uniform(site: u32, result: Result<'_>) -> Tensor {
     let key = random::site_key(result.scope.random, site, result.scope.sample_key());
     let mut number = 0;
-    result.from_fn(|_| {
+    result.at_each(|_| {
         let value = random::uniform(key, number);
         number = number.wrapping_add(1);
         f64::from(value)

@@ -7,7 +7,7 @@ use crate::tensor::{Index, Tensor, for_each_index};
 
 /// `result[.., b = i] = x[.., a = i]` for every pair `(a, b)`.
 pub(super) fn rename(pairs: &[(AxisId, AxisId)], x: &Tensor, result: Result<'_>) -> Tensor {
-    result.from_fn(|index| {
+    result.at_each(|index| {
         // Read all positions before any is set: pairs may swap axes.
         let mut source = index.clone();
         for (from, to) in pairs {
@@ -21,7 +21,7 @@ pub(super) fn rename(pairs: &[(AxisId, AxisId)], x: &Tensor, result: Result<'_>)
 pub(super) fn split(axis: AxisId, into: &[AxisId], x: &Tensor, result: Result<'_>) -> Tensor {
     let shape = result.scope.shape(into);
     assert_eq!(shape.iter().product::<usize>(), x.extent(axis), "split of axis {} into {shape:?}", axis.0);
-    result.from_fn(|index| {
+    result.at_each(|index| {
         let number = into.iter().zip(&shape).fold(0, |number, (part, extent)| number * extent + index.get(*part));
         x.at(&index.with(axis, number))
     })
@@ -31,7 +31,7 @@ pub(super) fn split(axis: AxisId, into: &[AxisId], x: &Tensor, result: Result<'_
 pub(super) fn merge(axes: &[AxisId], into: AxisId, x: &Tensor, result: Result<'_>) -> Tensor {
     let size: usize = axes.iter().map(|axis| x.extent(*axis)).product();
     assert_eq!(result.scope.shape(&[into]), [size], "merge of {axes:?}");
-    result.from_fn(|index| {
+    result.at_each(|index| {
         let mut number = index.get(into);
         let mut source = index.clone();
         for axis in axes.iter().rev() {
@@ -44,13 +44,13 @@ pub(super) fn merge(axes: &[AxisId], into: AxisId, x: &Tensor, result: Result<'_
 
 /// `result[.., into = i] = x[.., axis = start + i · step]`.
 pub(super) fn slice(axis: AxisId, into: AxisId, start: usize, step: usize, x: &Tensor, result: Result<'_>) -> Tensor {
-    result.from_fn(|index| x.at(&index.with(axis, start + index.get(into) * step)))
+    result.at_each(|index| x.at(&index.with(axis, start + index.get(into) * step)))
 }
 
 /// `result[.., into = i] = x[.., axis = i - before]`, or `fill` where that is outside.
 pub(super) fn pad(axis: AxisId, into: AxisId, before: usize, fill: f64, x: &Tensor, result: Result<'_>) -> Tensor {
     let extent = x.extent(axis);
-    result.from_fn(|index| match index.get(into).checked_sub(before) {
+    result.at_each(|index| match index.get(into).checked_sub(before) {
         Some(position) if position < extent => x.at(&index.with(axis, position)),
         _ => fill,
     })
@@ -60,7 +60,7 @@ pub(super) fn pad(axis: AxisId, into: AxisId, before: usize, fill: f64, x: &Tens
 pub(super) fn concat(axes: &[AxisId], into: AxisId, parts: &[&Tensor], result: Result<'_>) -> Tensor {
     let extents: Vec<usize> = parts.iter().zip(axes).map(|(part, axis)| part.extent(*axis)).collect();
     assert_eq!(result.scope.shape(&[into]), [extents.iter().sum::<usize>()], "concat of {extents:?}");
-    result.from_fn(|index| {
+    result.at_each(|index| {
         let mut position = index.get(into);
         let mut part = 0;
         while position >= extents[part] {
@@ -74,7 +74,7 @@ pub(super) fn concat(axes: &[AxisId], into: AxisId, parts: &[&Tensor], result: R
 /// `result[.., into = w, tap = t] = x[.., axis = w · stride + t · dilation - before]`, or `fill` where that is outside.
 pub(super) fn window(axis: AxisId, into: AxisId, tap: AxisId, window: &Window, x: &Tensor, result: Result<'_>) -> Tensor {
     let extent = x.extent(axis);
-    result.from_fn(|index| match position(window, index.get(into), index.get(tap)) {
+    result.at_each(|index| match position(window, index.get(into), index.get(tap)) {
         Some(position) if position < extent => x.at(&index.with(axis, position)),
         _ => window.fill,
     })
@@ -83,7 +83,7 @@ pub(super) fn window(axis: AxisId, into: AxisId, tap: AxisId, window: &Window, x
 /// `result[.., axis = i] = Σ over (w, t) with w · stride + t · dilation - before = i of x[.., into = w, tap = t]`.
 pub(super) fn fold(into: AxisId, tap: AxisId, axis: AxisId, window: &Window, x: &Tensor, result: Result<'_>) -> Tensor {
     let shape = [x.extent(into), x.extent(tap)];
-    result.from_fn(|index| {
+    result.at_each(|index| {
         let mut total = 0.0;
         for_each_index(index, &[into, tap], &shape, |full| {
             if position(window, full.get(into), full.get(tap)) == Some(index.get(axis)) {
@@ -102,7 +102,7 @@ fn position(window: &Window, number: usize, tap: usize) -> Option<usize> {
 /// `result[i, j] = x[axis = y[i], j]`, or 0 where `y[i]` is outside the axis.
 pub(super) fn gather(axis: AxisId, x: &Tensor, y: &Tensor, result: Result<'_>) -> Tensor {
     let extent = x.extent(axis);
-    result.from_fn(|index| match row(y, index, extent) {
+    result.at_each(|index| match row(y, index, extent) {
         Some(position) => x.at(&index.with(axis, position)),
         None => 0.0,
     })

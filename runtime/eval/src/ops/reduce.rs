@@ -30,7 +30,7 @@ pub(crate) fn combine(op: ReduceOp, dtype: DType, x: f64, y: f64) -> f64 {
 pub(super) fn reduce(op: ReduceOp, over: &[AxisId], x: &Tensor, result: Result<'_>) -> Tensor {
     let dtype = result.ty.dtype;
     let over_shape = result.scope.shape(over);
-    result.from_fn(|index| {
+    result.at_each(|index| {
         let mut total = identity(op, dtype);
         for_each_index(index, over, &over_shape, |full| total = combine(op, dtype, total, x.at(full)));
         total
