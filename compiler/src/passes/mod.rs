@@ -1,0 +1,22 @@
+//! Passes over the graph, and its lowering to programs.
+//!
+//! [`gradient`] differentiates, [`simplify`] cleans up, [`lower`](lower::lower) makes the steps of a program.
+//! Everything is deterministic. After each pass the graph is verified in debug builds and tests.
+
+mod fold;
+mod gradient;
+mod rewrite;
+mod simplify;
+
+pub use gradient::gradient;
+pub use simplify::simplify;
+
+use mgx_ir::graph::{Graph, verify};
+
+/// Stops where a pass has broken the graph (debug builds and tests only).
+pub(crate) fn check(graph: &Graph, pass: &str) {
+    if cfg!(debug_assertions) {
+        let found = verify(graph);
+        assert!(found.is_empty(), "after the pass `{pass}`:\n{}", found.join("\n"));
+    }
+}
