@@ -1,0 +1,33 @@
+//! Diagnostics that several modules share: failed reads and writes of files.
+
+use std::io;
+use std::path::Path;
+
+use mgx_diag::Diagnostic;
+
+/// A file or folder cannot be read.
+pub(crate) fn cannot_read(path: &Path, error: &io::Error) -> Diagnostic {
+    let diagnostic = Diagnostic::error("E0900", format!("cannot read `{}`: {error}", path.display()));
+    match error.kind() {
+        io::ErrorKind::NotFound => diagnostic.help("check the path; relative paths start at the folder of the experiment's file"),
+        io::ErrorKind::PermissionDenied => diagnostic.help("check that the file is readable by this user"),
+        _ => diagnostic,
+    }
+}
+
+/// A file or folder cannot be written; whatever was there before is unchanged.
+pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> Diagnostic {
+    let shown = path.display();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Diagnostic::error("E0921", format!("no space left to write `{shown}`: {error}"))
+                .note("what was there before is unchanged")
+                .help("free space on this disk, keep fewer checkpoints, or write to another folder")
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Diagnostic::error("E0922", format!("not allowed to write `{shown}`: {error}"))
+                .help("write to a folder that this user owns, or change its permissions")
+        }
+        _ => Diagnostic::error("E0920", format!("cannot write `{shown}`: {error}")).note("what was there before is unchanged"),
+    }
+}
