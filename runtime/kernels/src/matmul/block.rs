@@ -1,0 +1,198 @@
+//! One task of a product: a block of rows times a range of panels.
+
+use std::ops::Range;
+
+use super::Product;
+use super::pack::{Panels, VECTORS};
+use crate::micro::tile;
+use crate::parallel::{Shared, with_scratch};
+use crate::simd::{Kernel, Level, Simd};
+
+/// The widest register tile: 16 lanes in [`VECTORS`] vectors, 8 rows.
+const TILE_NUMBERS: usize = 16 * VECTORS * 8;
+
+/// Rows `rows` of the columns of panels `columns`, over `chunks`, which `packed` holds. The product's shapes have been checked.
+pub(super) struct Block<'a> {
+    pub product: &'a Product,
+    pub chunks: &'a [Range<usize>],
+    pub panels: Panels,
+    pub rows: Range<usize>,
+    pub columns: Range<usize>,
+    pub lhs: &'a [f32],
+    pub packed: &'a [f32],
+    pub out: Shared,
+}
+
+impl Block<'_> {
+    pub(super) fn compute(self, level: Level) {
+        level.dispatch(self);
+    }
+}
+
+impl Kernel for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let strides = self.product.lhs;
+        let first = self.chunks[0].start;
+        for (index, chunk) in self.chunks.iter().enumerate() {
+            let packed = &self.packed[(chunk.start - first) * self.panels.padded()..][..chunk.len() * self.panels.padded()];
+            let accumulate = self.product.accumulate || index > 0;
+            // The part of lhs is inside the slice, as the product's check found; it may be empty.
+            let lhs = self.lhs.as_ptr().wrapping_add(self.rows.start * strides.row + chunk.start * strides.column);
+            let sweep = |lhs, row, column| Sweep { block: &self, depth: chunk.len(), lhs: (lhs, row, column), packed, accumulate };
+            if strides.column == 1 || self.rows.len() * chunk.len() == 0 {
+                s.vectorize(sweep(lhs, strides.row, 1));
+                continue;
+            }
+            // `k` is far apart: bring the rows of a register tile together.
+            with_scratch(self.rows.len().next_multiple_of(S::ROWS) * chunk.len(), |rows| {
+                // SAFETY: reads the part of lhs, writes as many numbers to the scratch memory.
+                unsafe { gather_rows(lhs, (strides.row, strides.column), (self.rows.len(), chunk.len()), S::ROWS, rows.as_mut_ptr()) };
+                s.vectorize(sweep(rows.as_ptr(), usize::MAX, S::ROWS));
+            });
+        }
+    }
+}
+
+/// Copies `rows × depth` numbers so that groups of `group` rows follow one another, each with its rows next to each other for every `k`.
+#[inline(always)]
+unsafe fn gather_rows(src: *const f32, (row, column): (usize, usize), (rows, depth): (usize, usize), group: usize, dst: *mut f32) {
+    for start in (0..rows).step_by(group) {
+        let count = group.min(rows - start);
+        for k in 0..depth {
+            for i in 0..count {
+                // SAFETY: the caller's promise.
+                unsafe { *dst.add(start * depth + k * group + i) = *src.add((start + i) * row + k * column) };
+            }
+        }
+    }
+}
+
+/// A chunk of a block. `lhs` is a pointer with the strides of rows and of `k`; a row stride of `usize::MAX` says that it holds gathered groups of rows.
+struct Sweep<'a> {
+    block: &'a Block<'a>,
+    depth: usize,
+    lhs: (*const f32, usize, usize),
+    packed: &'a [f32],
+    accumulate: bool,
+}
+
+impl Kernel for Sweep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Block { panels, ref rows, ref columns, .. } = *self.block;
+        for panel in columns.clone() {
+            let width = panels.width(panel);
+            let packed = &self.packed[self.depth * panels.columns(panel).start..][..self.depth * width];
+            let mut row = 0;
+            while row < rows.len() {
+                // Fewer rows than a whole tile: halves, so that few tile shapes are compiled.
+                let left = rows.len() - row;
+                let tile_rows = if left >= S::ROWS { S::ROWS } else { 1 << left.ilog2() };
+                let part = Part { sweep: &self, panel, row, packed };
+                match (tile_rows, width / S::LANES) {
+                    (8, 3) => part.tile::<S, 8, 3>(s),
+                    (8, 2) => part.tile::<S, 8, 2>(s),
+                    (8, _) => part.tile::<S, 8, 1>(s),
+                    (4, 3) => part.tile::<S, 4, 3>(s),
+                    (4, 2) => part.tile::<S, 4, 2>(s),
+                    (4, _) => part.tile::<S, 4, 1>(s),
+                    (2, 3) => part.tile::<S, 2, 3>(s),
+                    (2, 2) => part.tile::<S, 2, 2>(s),
+                    (2, _) => part.tile::<S, 2, 1>(s),
+                    (_, 3) => part.tile::<S, 1, 3>(s),
+                    (_, 2) => part.tile::<S, 1, 2>(s),
+                    (_, _) => part.tile::<S, 1, 1>(s),
+                }
+                row += tile_rows;
+            }
+        }
+    }
+}
+
+/// A register tile: rows of the block from `row` on, columns of `panel`.
+struct Part<'a> {
+    sweep: &'a Sweep<'a>,
+    panel: usize,
+    row: usize,
+    packed: &'a [f32],
+}
+
+impl Part<'_> {
+    #[inline(always)]
+    fn tile<S: Simd, const ROWS: usize, const WIDTH: usize>(&self, s: S) {
+        let (lhs, row_stride, column_stride) = self.sweep.lhs;
+        let depth = self.sweep.depth;
+        let b = (self.packed.as_ptr(), WIDTH * S::LANES);
+        // SAFETY: the rows are inside the block's part of lhs (or its gathered copy), and the panel is as long as the chunk.
+        let sums = unsafe {
+            if row_stride == usize::MAX {
+                // The groups are S::ROWS wide; a part of a group starts inside it.
+                let group = self.row / S::ROWS * S::ROWS;
+                tile::<S, ROWS, WIDTH>(s, depth, (lhs.add(group * depth + self.row - group), 1, S::ROWS), b)
+            } else {
+                tile::<S, ROWS, WIDTH>(s, depth, (lhs.add(self.row * row_stride), row_stride, column_stride), b)
+            }
+        };
+        let Block { product, panels, rows, out, .. } = self.sweep.block;
+        let columns = panels.columns(self.panel);
+        let target = out.pointer().wrapping_add((rows.start + self.row) * product.out.row + columns.start * product.out.column);
+        for (i, row) in sums.iter().enumerate() {
+            let target = target.wrapping_add(i * product.out.row);
+            // SAFETY: these elements are inside `out` and belong to this task, as the product's check found.
+            unsafe {
+                if product.out.column == 1 {
+                    store_row(s, target, row, columns.len(), self.sweep.accumulate);
+                } else {
+                    scatter_row(s, target, product.out.column, row, columns.len(), self.sweep.accumulate);
+                }
+            }
+        }
+    }
+}
+
+/// Writes the first `count` numbers of a row.
+#[inline(always)]
+unsafe fn store_row<S: Simd, const WIDTH: usize>(s: S, dst: *mut f32, row: &[S::F; WIDTH], count: usize, accumulate: bool) {
+    for (j, &vector) in row.iter().enumerate() {
+        let start = j * S::LANES;
+        // SAFETY: the caller's promise; only the first `count` numbers are touched.
+        unsafe {
+            let dst = dst.add(start);
+            if start + S::LANES <= count {
+                s.store(dst, if accumulate { s.add(s.load(dst), vector) } else { vector });
+            } else {
+                let rest = count - start;
+                s.store_first(dst, if accumulate { s.add(s.load_first(dst, rest), vector) } else { vector }, rest);
+            }
+        }
+    }
+}
+
+/// Writes the first `count` numbers of a row `stride` apart.
+#[inline(always)]
+unsafe fn scatter_row<S: Simd, const WIDTH: usize>(
+    s: S,
+    dst: *mut f32,
+    stride: usize,
+    row: &[S::F; WIDTH],
+    count: usize,
+    accumulate: bool,
+) {
+    let mut numbers = [0.0; TILE_NUMBERS / 8];
+    for (j, &vector) in row.iter().enumerate() {
+        // SAFETY: `numbers` holds the widest row.
+        unsafe { s.store(numbers.as_mut_ptr().add(j * S::LANES), vector) };
+    }
+    for (j, &number) in numbers.iter().enumerate().take(count) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let dst = dst.add(j * stride);
+            *dst = if accumulate { *dst + number } else { number };
+        }
+    }
+}

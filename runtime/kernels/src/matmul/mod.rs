@@ -1,0 +1,293 @@
+//! Matrix products `out[m, n] (+)= Σ_k lhs[m, k] · rhs[n, k]` with any strides.
+//!
+//! Every element of the result is, for each chunk of `k`, one chain of multiply-adds in ascending `k`, and the chunks are
+//! added in ascending order; where the chunks end depends on `k` alone. So an element has the same bits whatever the other
+//! rows and columns are, however many there are, however they are laid out, and whatever threads compute them. That is why these loops are
+//! our own: libraries choose another order of summation when a matrix is small or thin.
+//!
+//! The loops: `rhs` is packed into panels as wide as a register tile, chunk after chunk of `k`. Blocks of rows of `lhs`
+//! (and for few rows blocks of columns too) are tasks; a task goes through the chunks, the panels of its columns, and its
+//! register tiles of rows, so that a panel stays in the first cache while the rows of the block pass by.
+
+mod block;
+mod pack;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use crate::parallel::{Shared, for_each, with_scratch};
+use crate::simd::Level;
+use block::Block;
+use pack::{PackPanel, Panels};
+
+/// Longest chunk of `k`: a panel of it fills the first cache.
+const LONGEST_CHUNK: usize = 384;
+/// Rows that a task takes at most, while there are enough of them.
+const BLOCK_ROWS: usize = 96;
+/// Multiply-adds below which a product is not worth waking another thread.
+const SERIAL_WORK: usize = 1 << 17;
+/// `rhs` is packed for so many numbers at a time, and at least one chunk.
+const PACKED_NUMBERS: usize = 1 << 22;
+
+/// How far apart the neighbours along a matrix's two dimensions are, in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strides {
+    /// From one row to the next (`m` of `lhs` and `out`, `n` of `rhs`).
+    pub row: usize,
+    /// From one column to the next (`k` of `lhs` and `rhs`, `n` of `out`).
+    pub column: usize,
+}
+
+impl Strides {
+    /// Rows of `columns` numbers one after another.
+    pub fn row_major(columns: usize) -> Self {
+        Self { row: columns, column: 1 }
+    }
+
+    /// Columns of `rows` numbers one after another.
+    pub fn column_major(rows: usize) -> Self {
+        Self { row: 1, column: rows }
+    }
+
+    /// How many numbers from the first to behind the last of a `rows × columns` matrix.
+    fn reach(self, rows: usize, columns: usize) -> usize {
+        if rows == 0 || columns == 0 { 0 } else { (rows - 1) * self.row + (columns - 1) * self.column + 1 }
+    }
+
+    fn swapped(self) -> Self {
+        Self { row: self.column, column: self.row }
+    }
+}
+
+/// The shapes of `out[m, n] (+)= Σ_k lhs[m, k] · rhs[n, k]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Product {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    /// Of `lhs[m, k]`.
+    pub lhs: Strides,
+    /// Of `rhs[n, k]`.
+    pub rhs: Strides,
+    /// Of `out[m, n]`; no two elements may be in the same place.
+    pub out: Strides,
+    /// Add to what is in `out`; otherwise replace it.
+    pub accumulate: bool,
+}
+
+impl Product {
+    /// Row-major `out[m, n] = Σ_k lhs[m, k] · rhs[n, k]`, all three dense: a linear layer with weights `[out, in]`.
+    pub fn linear(m: usize, n: usize, k: usize) -> Self {
+        let (lhs, rhs, out) = (Strides::row_major(k), Strides::row_major(k), Strides::row_major(n));
+        Self { m, n, k, lhs, rhs, out, accumulate: false }
+    }
+
+    /// The same elements with rows and columns of the result swapped.
+    fn transposed(self) -> Self {
+        Self { m: self.n, n: self.m, lhs: self.rhs, rhs: self.lhs, out: self.out.swapped(), ..self }
+    }
+
+    fn check(&self, lhs: usize, rhs: usize, out: usize) {
+        assert!(self.lhs.reach(self.m, self.k) <= lhs, "lhs is too short for {self:?}");
+        assert!(self.rhs.reach(self.n, self.k) <= rhs, "rhs is too short for {self:?}");
+        assert!(self.out.reach(self.m, self.n) <= out, "out is too short for {self:?}");
+        let (near, far) = match self.out.row < self.out.column {
+            true => ((self.out.row, self.m), (self.out.column, self.n)),
+            false => ((self.out.column, self.n), (self.out.row, self.m)),
+        };
+        let distinct = (near.1 <= 1 || near.0 > 0) && (far.1 <= 1 || far.0 > near.0 * near.1.saturating_sub(1));
+        assert!(distinct || self.m == 0 || self.n == 0, "elements of out overlap in {self:?}");
+    }
+}
+
+/// Computes a product.
+///
+/// # Panics
+/// If a slice is shorter than the shapes and strides reach, or elements of `out` share a place.
+pub fn matmul(product: &Product, lhs: &[f32], rhs: &[f32], out: &mut [f32]) {
+    matmul_at(Level::best(), product, lhs, rhs, out);
+}
+
+fn matmul_at(level: Level, product: &Product, lhs: &[f32], rhs: &[f32], out: &mut [f32]) {
+    product.check(lhs.len(), rhs.len(), out.len());
+    // Register tiles write rows: take for rows what is farther apart in the result.
+    if product.out.column != 1 && product.out.row == 1 {
+        run(level, &product.transposed(), rhs, lhs, out);
+    } else {
+        run(level, product, lhs, rhs, out);
+    }
+}
+
+/// Computes independent products, `counts` of them, group `g` at offsets `g * strides[..]` of lhs, rhs and out.
+///
+/// # Panics
+/// As [`matmul`].
+pub fn matmul_groups(product: &Product, groups: usize, strides: [usize; 3], lhs: &[f32], rhs: &[f32], out: &mut [f32]) {
+    if groups == 0 || product.m == 0 || product.n == 0 {
+        return;
+    }
+    let last = groups - 1;
+    let reach = product.out.reach(product.m, product.n);
+    let available = out.len().checked_sub(last * strides[2]).unwrap_or(0);
+    product.check(
+        lhs.len().saturating_sub(last * strides[0]),
+        rhs.len().saturating_sub(last * strides[1]),
+        available,
+    );
+    if strides[2] >= reach && product.m * product.n * product.k < SERIAL_WORK * 16 {
+        // Small products: one after another in each thread.
+        let shared = Shared::new(out);
+        for_each(groups, groups * product.m * product.n * product.k >= SERIAL_WORK, |g| {
+            // SAFETY: `check` holds for the last group, so all groups are inside; with such strides they do not overlap.
+            let out = unsafe { std::slice::from_raw_parts_mut(shared.pointer().add(g * strides[2]), reach) };
+            matmul(product, &lhs[g * strides[0]..], &rhs[g * strides[1]..], out);
+        });
+    } else {
+        for g in 0..groups {
+            matmul(product, &lhs[g * strides[0]..], &rhs[g * strides[1]..], &mut out[g * strides[2]..]);
+        }
+    }
+}
+
+/// Computes a product with dense rows of `out` (`out.column == 1`), and calls `epilogue` on each finished block of rows while it
+/// is in the cache: with the range of rows and the part of `out` from the first of them on to the end of the last. Blocks are
+/// disjoint and cover all rows, in any order and from any thread.
+///
+/// # Panics
+/// As [`matmul`]; and if the columns of `out` are not next to each other.
+pub fn matmul_blocks(
+    product: &Product,
+    lhs: &[f32],
+    rhs: &[f32],
+    out: &mut [f32],
+    epilogue: impl Fn(Range<usize>, &mut [f32]) + Send + Sync,
+) {
+    product.check(lhs.len(), rhs.len(), out.len());
+    assert!(product.out.column == 1 || product.n <= 1, "columns of out are not next to each other in {product:?}");
+    let packed = PackedRhs::new(product.n, product.k, product.rhs, rhs);
+    matmul_packed(product, lhs, &packed, out, epilogue);
+}
+
+/// A right operand in the order in which products read it: pack once what many products share.
+#[derive(Clone, Debug)]
+pub struct PackedRhs {
+    level: Level,
+    n: usize,
+    k: usize,
+    numbers: Vec<f32>,
+}
+
+impl PackedRhs {
+    /// Packs `rhs[n, k]`.
+    ///
+    /// # Panics
+    /// If `rhs` is shorter than its shape and strides reach.
+    pub fn new(n: usize, k: usize, strides: Strides, rhs: &[f32]) -> Self {
+        assert!(strides.reach(n, k) <= rhs.len(), "rhs is too short for [{n}, {k}] with {strides:?}");
+        let level = Level::best();
+        let mut numbers = vec![0.0; Panels::new(level, n).padded() * k];
+        let chunks = chunks(k);
+        pack(level, n, &chunks, strides, rhs, &mut numbers);
+        Self { level, n, k, numbers }
+    }
+}
+
+/// [`matmul_blocks`] with a packed right operand; `product.rhs` is not looked at.
+///
+/// # Panics
+/// As [`matmul_blocks`]; and if the shape of `rhs` is not the product's.
+pub fn matmul_packed(
+    product: &Product,
+    lhs: &[f32],
+    rhs: &PackedRhs,
+    out: &mut [f32],
+    epilogue: impl Fn(Range<usize>, &mut [f32]) + Send + Sync,
+) {
+    assert!(rhs.n == product.n && rhs.k == product.k, "packed [{}, {}] for {product:?}", rhs.n, rhs.k);
+    assert!(product.out.column == 1 || product.n <= 1, "columns of out are not next to each other in {product:?}");
+    product.check(lhs.len(), product.rhs.reach(product.n, product.k), out.len());
+    let panels = Panels::new(rhs.level, product.n);
+    let chunks = chunks(product.k);
+    let block_rows = rows_of_a_block(product.m, panels.tile_rows());
+    let shared = Shared::new(out);
+    for_each(product.m.div_ceil(block_rows), product.m * product.n * product.k >= SERIAL_WORK, |task| {
+        let rows = task * block_rows..product.m.min((task + 1) * block_rows);
+        let block =
+            Block { product, chunks: &chunks, panels, rows: rows.clone(), columns: 0..panels.count(), lhs, packed: &rhs.numbers, out: shared };
+        block.compute(rhs.level);
+        let columns = Strides { row: product.out.row, column: 1 };
+        // SAFETY: rows of different tasks do not overlap, as `check` found.
+        let part = unsafe {
+            std::slice::from_raw_parts_mut(shared.pointer().add(rows.start * product.out.row), columns.reach(rows.len(), product.n))
+        };
+        epilogue(rows, part);
+    });
+}
+
+/// Packs and multiplies, as many chunks at a time as fit the packing memory.
+fn run(level: Level, product: &Product, lhs: &[f32], rhs: &[f32], out: &mut [f32]) {
+    let Product { m, n, k, .. } = *product;
+    if m == 0 || n == 0 {
+        return;
+    }
+    let panels = Panels::new(level, n);
+    let chunks = chunks(k);
+    let parallel = m * n * k >= SERIAL_WORK;
+    let per_pass = (PACKED_NUMBERS / (panels.padded() * LONGEST_CHUNK)).max(1);
+    let out = Shared::new(out);
+    for (pass, chunks) in chunks.chunks(per_pass).enumerate() {
+        let depth = chunks[chunks.len() - 1].end - chunks[0].start;
+        let product = Product { accumulate: product.accumulate || pass > 0, ..*product };
+        with_scratch(panels.padded() * depth, |packed| {
+            pack(level, n, chunks, product.rhs, rhs, packed);
+            let packed = &*packed;
+            let block_rows = rows_of_a_block(m, panels.tile_rows());
+            let row_blocks = m.div_ceil(block_rows);
+            // Few rows: share out the columns too.
+            let wanted = if parallel { 4 * rayon::current_num_threads() } else { 1 };
+            let block_panels = panels.count().div_ceil(wanted.div_ceil(row_blocks)).max(1);
+            let column_blocks = panels.count().div_ceil(block_panels);
+            for_each(row_blocks * column_blocks, parallel, |task| {
+                let (row_block, column_block) = (task / column_blocks, task % column_blocks);
+                let rows = row_block * block_rows..m.min((row_block + 1) * block_rows);
+                let columns = column_block * block_panels..panels.count().min((column_block + 1) * block_panels);
+                Block { product: &product, chunks, panels, rows, columns, lhs, packed, out }.compute(level);
+            });
+        });
+    }
+}
+
+/// Packs the chunks of `rhs[n, k]` one behind another, each panel by panel.
+fn pack(level: Level, n: usize, chunks: &[Range<usize>], strides: Strides, rhs: &[f32], packed: &mut [f32]) {
+    let panels = Panels::new(level, n);
+    let shared = Shared::new(packed);
+    let first = chunks[0].start;
+    let work: usize = n * (chunks[chunks.len() - 1].end - first);
+    for_each(chunks.len() * panels.count(), work >= SERIAL_WORK, |task| {
+        let (chunk, panel) = (&chunks[task / panels.count()], task % panels.count());
+        let columns = panels.columns(panel);
+        let offset = (chunk.start - first) * panels.padded() + chunk.len() * columns.start;
+        level.dispatch(PackPanel {
+            columns: columns.clone(),
+            width: panels.width(panel),
+            depth: chunk.clone(),
+            strides,
+            rhs,
+            // SAFETY: panels are disjoint parts of `packed`, which has room for all of them.
+            panel: unsafe { std::slice::from_raw_parts_mut(shared.pointer().add(offset), chunk.len() * panels.width(panel)) },
+        });
+    });
+}
+
+/// Chunks of about equal length. One empty chunk for `k == 0`, so that a sum of nothing is written.
+fn chunks(k: usize) -> Vec<Range<usize>> {
+    let count = k.div_ceil(LONGEST_CHUNK).max(1);
+    let length = k.div_ceil(count);
+    (0..count).map(|i| (i * length).min(k)..((i + 1) * length).min(k)).collect()
+}
+
+fn rows_of_a_block(m: usize, tile_rows: usize) -> usize {
+    let share = m.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(tile_rows);
+    share.clamp(tile_rows, BLOCK_ROWS)
+}
