@@ -253,7 +253,7 @@ fn reads_of_what_was_overwritten_are_refused() {
 
 #[test]
 fn elementwise_steps_may_write_in_place_and_others_may_not() {
-    let in_place = |target: Type, change: fn(&mut FusedStep)| {
+    let in_place = |target: Type, change: Change| {
         let mut bench = Bench::new();
         let x = bench.input(ty(&[SEQ, WIDTH], true), six());
         let first = bench.arena(ty(&[SEQ, WIDTH], true));
@@ -293,9 +293,11 @@ fn broken_buffers_are_refused() {
     }
 }
 
+type Change = fn(&mut FusedStep);
+
 #[test]
 fn broken_steps_are_refused() {
-    let refused = |change: fn(&mut FusedStep)| {
+    let refused = |change: Change| {
         let mut bench = Bench::new();
         let x = bench.input(ty(&[SEQ, WIDTH], true), six());
         let out = bench.arena(ty(&[SEQ, WIDTH], true));
@@ -304,7 +306,7 @@ fn broken_steps_are_refused() {
         bench.step(StepKind::Fused(step));
         bench.refusal()
     };
-    let cases: [(fn(&mut FusedStep), &str); 5] = [
+    let cases: [(Change, &str); 5] = [
         (|step| step.inner = vec![], "stores node 1 of axes"),
         (|step| step.nodes[1].inputs[0] = FusedInput::Node(1), "reads a node after it"),
         (|step| step.nodes[1].op = Some(Op::Reduce { op: ReduceOp::Sum, over: vec![], batch: false }), "is a reduction"),

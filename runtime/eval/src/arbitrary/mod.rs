@@ -5,7 +5,9 @@
 
 mod combine;
 mod elementwise;
+mod minimal;
 mod moves;
+mod program;
 mod sources;
 
 use mgx_ir::graph::{Axis, AxisId, DType, Extent, Graph, GraphBuilder, NodeId, ReduceOp, SizeExpr};
@@ -13,6 +15,9 @@ use mgx_ir::plan::{Batch, InputData, Sample};
 use mgx_ir::random::Stream;
 
 use crate::graph::{Values, eval_more};
+
+pub use minimal::minimal;
+pub use program::plain_program;
 
 /// A graph with what it is evaluated on.
 #[derive(Clone, Debug)]

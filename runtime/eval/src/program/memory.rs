@@ -18,6 +18,20 @@ pub struct ProgramMemory {
     pub arena: Vec<u8>,
 }
 
+impl ProgramMemory {
+    /// Memories that hold these parameters, each at its byte offset, rounded to f32; everything else is empty.
+    pub fn with_params(params: &[Vec<f64>], offsets: &[u64]) -> Self {
+        let mut memory = Self::default();
+        for (elements, offset) in params.iter().zip(offsets) {
+            let start = *offset as usize;
+            let bytes: Vec<u8> = elements.iter().flat_map(|element| (*element as f32).to_le_bytes()).collect();
+            memory.params.resize(memory.params.len().max(start + bytes.len()), 0);
+            memory.params[start..start + bytes.len()].copy_from_slice(&bytes);
+        }
+        memory
+    }
+}
+
 /// Which bytes a buffer takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
