@@ -118,7 +118,7 @@ impl std::fmt::Display for Dtype {
 /// Returns false, and writes nothing, for a type that is not readable.
 pub(crate) fn cast(dtype: Dtype, bytes: &[u8], out: &mut [f32]) -> bool {
     match dtype {
-        F32 => each(bytes, out, f32::from_le_bytes),
+        F32 => copy_f32(bytes, out),
         F64 => each(bytes, out, |b| f64::from_le_bytes(b) as f32),
         F16 => cast_f16(bytes, out),
         BF16 => each(bytes, out, |b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)),
@@ -141,6 +141,12 @@ fn each<const N: usize>(bytes: &[u8], out: &mut [f32], convert: impl Fn([u8; N])
     for (value, element) in out.iter_mut().zip(elements) {
         *value = convert(*element);
     }
+}
+
+/// The machine is little-endian too, so the bytes are the values.
+fn copy_f32(bytes: &[u8], out: &mut [f32]) {
+    let count = (bytes.len() / 4).min(out.len());
+    bytemuck::cast_slice_mut(&mut out[..count]).copy_from_slice(&bytes[..4 * count]);
 }
 
 /// In blocks that stay in cache, so that the library's vector conversion sees aligned values.
