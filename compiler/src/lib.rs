@@ -1,3 +1,4 @@
-//! Under construction.
+//! The compiler of mgx: from text to a plan.
 
 pub mod passes;
+pub mod syntax;
