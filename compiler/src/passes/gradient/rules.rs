@@ -230,6 +230,11 @@ fn contract(r: &mut Reverse, [x, y]: [NodeId; 2], g: NodeId) -> Contributions {
 /// The transpose of taking positions `start, start + step, …`: spread by `step`, then put behind `start` zeros.
 fn slice(r: &mut Reverse, axis: AxisId, into: AxisId, start: &SizeExpr, step: u64, g: NodeId) -> NodeId {
     let b = &mut r.b;
+    // A slice of nothing may start beyond the end.
+    let start = &match (b.graph.extent(axis), start) {
+        (Extent::Static(size), SizeExpr::Const(start)) => SizeExpr::Const(*size.min(start)),
+        (_, start) => start.clone(),
+    };
     if step == 1 {
         return b.pad(g, into, axis, start.clone(), 0.0);
     }

@@ -58,7 +58,7 @@ fn cut(case: &Case, id: NodeId) -> Option<Case> {
     }
     let value = eval_graph(&case.graph, &case.params, &case.batch).get(id).clone();
     let mut smaller = case.clone();
-    let name = format!("node{}", smaller.batch.inputs.len());
+    let name = (0..).map(|number| format!("value{number}")).find(|name| !smaller.batch.inputs.contains_key(name))?;
     smaller.batch.inputs.insert(name.clone(), as_input(&value, node.ty.dtype));
     let replaced = &mut smaller.graph.nodes[id.0 as usize];
     *replaced = Node { op: Op::Input { name }, inputs: Vec::new(), ..replaced.clone() };
