@@ -51,7 +51,10 @@ impl Manifest {
     /// `E0926` if not.
     pub(crate) fn read(folder: &Path) -> Result<Self, Diagnostic> {
         let path = folder.join(MANIFEST);
-        let text = std::fs::read(&path).map_err(|error| cannot_read(&path, &error))?;
+        let text = std::fs::read(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => damaged(folder, &format!("it has no `{MANIFEST}`")),
+            _ => cannot_read(&path, &error),
+        })?;
         let manifest: Self = serde_json::from_slice(&text).map_err(|error| damaged(folder, &format!("`{MANIFEST}`: {error}")))?;
         if manifest.version != VERSION {
             return Err(damaged(folder, &format!("its version is {}, this mgx reads {VERSION}", manifest.version)));

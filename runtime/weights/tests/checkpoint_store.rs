@@ -91,4 +91,6 @@ fn changed_files_are_found() {
     assert_eq!(store.latest().unwrap_err().code.0, "E0926");
     std::fs::remove_file(saved.path.join("state.txt")).unwrap();
     assert_eq!(store.latest().unwrap_err().code.0, "E0926");
+    std::fs::remove_file(saved.path.join("manifest.json")).unwrap();
+    assert_eq!(store.latest().unwrap_err().code.0, "E0926");
 }
