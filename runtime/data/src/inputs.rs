@@ -1,0 +1,292 @@
+//! From rows to the inputs of a program: token ids, classes and numbers, as [`InputSpec`] and [`LengthSpec`] say.
+//!
+//! All rows are tokenised ahead on all cores and kept in the narrowest integers that hold the vocabulary, so that making a batch is
+//! copying, and the lengths of all rows are known before the first batch is formed.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+
+use arrow::array::{Array, Float64Array, Int32Array};
+use mgx_diag::Diagnostic;
+use mgx_ir::plan::{Batch, InputData, InputSource, InputSpec, LengthPolicy, LengthSpec, Sample, TokenizerSpec};
+
+use crate::table::{Column, Table, Values};
+use crate::tokenizer::Tokenizer;
+
+/// How many sequences of a length were cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Truncation {
+    /// The length's name.
+    pub length: String,
+    pub rows: u64,
+    /// Tokens of the longest sequence before it was cut.
+    pub longest: u64,
+    pub max_length: u64,
+}
+
+/// Makes batches of inputs from the rows of one table.
+#[derive(Debug)]
+pub struct InputBuilder {
+    rows: u64,
+    /// By `LengthId`.
+    lengths: Vec<TokenColumn>,
+    inputs: Vec<(String, Source)>,
+    truncations: Vec<Truncation>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Length(usize),
+    Fixed(TokenColumn),
+    Class(Int32Array),
+    Real(Float64Array),
+}
+
+impl InputBuilder {
+    /// Tokenises the columns that `lengths` and `inputs` name. The slices are those of the plan, `inputs` possibly fewer (prediction needs
+    /// no labels); `tables` is by the index in `Plan::data`. All inputs of a program come from one table.
+    ///
+    /// # Errors
+    /// E0512 for a column that was not read, E0530 for sequences that are too long where that is an error, E0531 for an unknown
+    /// character where that is an error, E0532 for a token count that is not the promised one, E0534 for inputs of several tables.
+    pub fn new(tokenizers: &[TokenizerSpec], lengths: &[LengthSpec], inputs: &[InputSpec], tables: &[Table]) -> Result<Self, Diagnostic> {
+        let table = only_table(lengths, inputs, tables)?;
+        let tokenizers: Vec<Tokenizer> = tokenizers.iter().map(Tokenizer::new).collect::<Result<_, _>>()?;
+        let tokenizer = |index: u32| {
+            tokenizers.get(index as usize).ok_or_else(|| Diagnostic::error("E0534", format!("the plan has no tokenizer {index}")))
+        };
+        let mut truncations = Vec::new();
+        let mut columns = Vec::with_capacity(lengths.len());
+        for length in lengths {
+            let column = table.require(&length.column)?;
+            let tokens = TokenColumn::new(table, column, tokenizer(length.tokenizer)?, length.max_length)?;
+            truncations.extend(tokens.check_policy(length, column, table)?);
+            columns.push(tokens);
+        }
+        let mut sources = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let source = match &input.source {
+                InputSource::Tokens { length } if (length.0 as usize) < columns.len() => Source::Length(length.0 as usize),
+                InputSource::Tokens { length } => {
+                    return Err(Diagnostic::error(
+                        "E0534",
+                        format!("input `{}` names length {}, which the plan does not have", input.name, length.0),
+                    ));
+                }
+                InputSource::FixedTokens { column, tokenizer: index, tokens, .. } => {
+                    let column = table.require(column)?;
+                    let encoded = TokenColumn::new(table, column, tokenizer(*index)?, None)?;
+                    encoded.check_count(*tokens, column, table)?;
+                    Source::Fixed(encoded)
+                }
+                InputSource::Class { column, .. } => match &table.require(column)?.values {
+                    Values::Class(values) => Source::Class(values.clone()),
+                    _ => return Err(wrong_kind(&input.name, column, "class")),
+                },
+                InputSource::Real { column, .. } => match &table.require(column)?.values {
+                    Values::Real(values) => Source::Real(values.clone()),
+                    _ => return Err(wrong_kind(&input.name, column, "real")),
+                },
+            };
+            sources.push((input.name.clone(), source));
+        }
+        Ok(Self { rows: table.rows(), lengths: columns, inputs: sources, truncations })
+    }
+
+    /// Number of rows of the table.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The lengths of a row by `LengthId`, in tokens as they go into a batch.
+    pub fn lengths(&self, row: u64) -> Vec<u64> {
+        self.lengths.iter().map(|column| column.count(row)).collect()
+    }
+
+    /// [`InputBuilder::lengths`] of all rows.
+    pub fn all_lengths(&self) -> Vec<Vec<u64>> {
+        (0..self.rows).map(|row| self.lengths(row)).collect()
+    }
+
+    /// What was cut, by length; lengths where nothing was cut are left out.
+    pub fn truncations(&self) -> &[Truncation] {
+        &self.truncations
+    }
+
+    /// The batch of some rows (numbers below [`InputBuilder::rows`]), in their order. `random` is the key of the step.
+    pub fn batch(&self, rows: &[u64], random: u64) -> Batch {
+        let samples = rows.iter().map(|row| Sample { key: *row, lengths: self.lengths(*row) }).collect();
+        let mut inputs = BTreeMap::new();
+        for (name, source) in &self.inputs {
+            let data = match source {
+                Source::Length(length) => InputData::I32(self.lengths[*length].gather(rows)),
+                Source::Fixed(column) => InputData::I32(column.gather(rows)),
+                Source::Class(values) => InputData::I32(rows.iter().map(|row| values.value(*row as usize)).collect()),
+                Source::Real(values) => InputData::F32(rows.iter().map(|row| values.value(*row as usize) as f32).collect()),
+            };
+            inputs.insert(name.clone(), data);
+        }
+        Batch { samples, inputs, random }
+    }
+}
+
+/// The one table that all lengths and inputs read.
+fn only_table<'a>(lengths: &[LengthSpec], inputs: &[InputSpec], tables: &'a [Table]) -> Result<&'a Table, Diagnostic> {
+    let of_input = |input: &InputSpec| match &input.source {
+        InputSource::Tokens { .. } => None,
+        InputSource::FixedTokens { data, .. } | InputSource::Class { data, .. } | InputSource::Real { data, .. } => Some(*data),
+    };
+    let mut used: Vec<u32> = lengths.iter().map(|length| length.data).chain(inputs.iter().filter_map(of_input)).collect();
+    used.sort_unstable();
+    used.dedup();
+    let table = match used.as_slice() {
+        [] => tables.first(),
+        [data] => tables.get(*data as usize),
+        _ => {
+            return Err(Diagnostic::error("E0534", "one program has inputs from several tables")
+                .help("write everything that belongs to a sample in one row of one table"));
+        }
+    };
+    table.ok_or_else(|| Diagnostic::error("E0534", "the plan names a table that was not read"))
+}
+
+fn wrong_kind(input: &str, column: &str, kind: &str) -> Diagnostic {
+    Diagnostic::error("E0534", format!("input `{input}` reads column `{column}` as {kind}, which it is not"))
+}
+
+/// The token ids of a column, all rows after one another.
+#[derive(Debug)]
+struct TokenColumn {
+    tokens: Tokens,
+    /// Where each row begins, and the end of the last one.
+    starts: Vec<u64>,
+    /// Tokens before truncation, by row.
+    full: Vec<u64>,
+}
+
+#[derive(Debug)]
+enum Tokens {
+    U8(Vec<u8>),
+    U16(Vec<u16>),
+    I32(Vec<i32>),
+}
+
+/// Rows that one thread has tokenised.
+struct Chunk {
+    ids: Vec<i32>,
+    counts: Vec<u64>,
+    full: Vec<u64>,
+}
+
+impl TokenColumn {
+    fn new(table: &Table, column: &Column, tokenizer: &Tokenizer, max_length: Option<u64>) -> Result<Self, Diagnostic> {
+        let Values::Text(texts) = &column.values else { return Err(wrong_kind(tokenizer.name(), &column.spec.name, "text")) };
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let size = texts.len().div_ceil(threads).max(1);
+        let encode = |first: usize| {
+            let mut chunk = Chunk { ids: Vec::new(), counts: Vec::new(), full: Vec::new() };
+            for row in first..(first + size).min(texts.len()) {
+                let before = chunk.ids.len();
+                let full = tokenizer.encode_into(texts.value(row), max_length, true, &mut chunk.ids).map_err(|unknown| {
+                    let place = table.places().describe(row as u64);
+                    Diagnostic::error(
+                        "E0531",
+                        format!(
+                            "{place}, column `{}`: tokenizer `{}` does not know {:?} at position {}",
+                            column.spec.header,
+                            tokenizer.name(),
+                            unknown.character,
+                            unknown.position
+                        ),
+                    )
+                    .help("correct the sequence, or use a tokenizer with a token for unknown characters")
+                })?;
+                chunk.counts.push((chunk.ids.len() - before) as u64);
+                chunk.full.push(full);
+            }
+            Ok(chunk)
+        };
+        let encode = &encode;
+        let chunks: Vec<Result<Chunk, Diagnostic>> = std::thread::scope(|scope| {
+            let handles: Vec<_> = (0..texts.len()).step_by(size).map(|first| scope.spawn(move || encode(first))).collect();
+            handles.into_iter().map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        });
+        Self::join(chunks, tokenizer.vocabulary_size())
+    }
+
+    fn join(chunks: Vec<Result<Chunk, Diagnostic>>, vocabulary: usize) -> Result<Self, Diagnostic> {
+        let chunks: Vec<Chunk> = chunks.into_iter().collect::<Result<_, _>>()?;
+        let mut starts = vec![0];
+        let mut end = 0;
+        for count in chunks.iter().flat_map(|chunk| &chunk.counts) {
+            end += count;
+            starts.push(end);
+        }
+        let full = chunks.iter().flat_map(|chunk| chunk.full.iter().copied()).collect();
+        let all = chunks.iter().flat_map(|chunk| chunk.ids.iter().copied());
+        // An id may be outside the vocabulary (an unknown token that a one-hot vocabulary does not have), so the ids decide.
+        let greatest = chunks.iter().flat_map(|chunk| chunk.ids.iter().copied()).max().unwrap_or(0);
+        let least = chunks.iter().flat_map(|chunk| chunk.ids.iter().copied()).min().unwrap_or(0);
+        let limit = i64::from(greatest).max(vocabulary as i64 - 1);
+        let tokens = if least < 0 || limit > i64::from(u16::MAX) {
+            Tokens::I32(all.collect())
+        } else if limit > i64::from(u8::MAX) {
+            Tokens::U16(all.map(|id| id as u16).collect())
+        } else {
+            Tokens::U8(all.map(|id| id as u8).collect())
+        };
+        Ok(Self { tokens, starts, full })
+    }
+
+    fn range(&self, row: u64) -> std::ops::Range<usize> {
+        self.starts[row as usize] as usize..self.starts[row as usize + 1] as usize
+    }
+
+    fn count(&self, row: u64) -> u64 {
+        self.range(row).len() as u64
+    }
+
+    fn gather(&self, rows: &[u64]) -> Vec<i32> {
+        let mut ids = Vec::with_capacity(rows.iter().map(|row| self.range(*row).len()).sum());
+        for row in rows {
+            let range = self.range(*row);
+            match &self.tokens {
+                Tokens::U8(all) => ids.extend(all[range].iter().map(|id| i32::from(*id))),
+                Tokens::U16(all) => ids.extend(all[range].iter().map(|id| i32::from(*id))),
+                Tokens::I32(all) => ids.extend_from_slice(&all[range]),
+            }
+        }
+        ids
+    }
+
+    /// What the length's policy says about rows that were cut.
+    fn check_policy(&self, length: &LengthSpec, column: &Column, table: &Table) -> Result<Option<Truncation>, Diagnostic> {
+        let Some(max_length) = length.max_length else { return Ok(None) };
+        let rows = self.full.iter().filter(|count| **count > max_length).count() as u64;
+        let Some((row, longest)) = self.full.iter().enumerate().max_by_key(|(row, count)| (**count, std::cmp::Reverse(*row))) else {
+            return Ok(None);
+        };
+        if rows == 0 {
+            return Ok(None);
+        }
+        if length.policy == LengthPolicy::Truncate {
+            return Ok(Some(Truncation { length: length.name.clone(), rows, longest: *longest, max_length }));
+        }
+        let total = self.full.len();
+        let header = &column.spec.header;
+        let message = format!("{rows} of {total} sequences in column `{header}` have more than {max_length} tokens");
+        Err(Diagnostic::error("E0530", message)
+            .note(format!("the longest has {longest}: {}", table.places().describe(row as u64)))
+            .help(format!("raise `max_length` to {longest} if the model allows it, or write `too_long = truncate` to cut them")))
+    }
+
+    fn check_count(&self, expected: u64, column: &Column, table: &Table) -> Result<(), Diagnostic> {
+        let Some(row) = self.full.iter().position(|count| *count != expected) else { return Ok(()) };
+        let place = table.places().describe(row as u64);
+        let message = format!(
+            "{place}, column `{}`: the sequence has {} tokens, and every row must have {expected}",
+            column.spec.header, self.full[row]
+        );
+        Err(Diagnostic::error("E0532", message).help("unknown or white-space characters change the number of tokens; correct the row"))
+    }
+}

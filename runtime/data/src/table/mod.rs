@@ -1,0 +1,185 @@
+//! Tables: files of rows, read into typed Arrow columns.
+//!
+//! A format's reader gives raw columns ([`raw::RawTable`]); [`typed`] checks every value against the column's declared type.
+//! Only the columns that the specification names are kept. A value that is wrong stops the reading with a diagnostic that says
+//! where it is, in the words of the file (row, line, column, position).
+
+mod delimited;
+mod fasta;
+mod header;
+mod letters;
+mod parquet;
+mod places;
+mod raw;
+mod typed;
+
+use std::path::{Path, PathBuf};
+
+use arrow::array::{Float64Array, Int32Array, LargeStringArray};
+use mgx_diag::{Diagnostic, nearest};
+use mgx_ir::plan::{ColumnKind, ColumnSpec, DataSpec, FileFormat, SplitSpec};
+
+pub use header::{format_of, header};
+pub use places::Places;
+
+use raw::Wanted;
+
+/// The checked values of a column, one per row.
+#[derive(Clone, Debug)]
+pub enum Values {
+    /// Of a `Sequence` or `Text` column. A missing value that is allowed is the empty text.
+    Text(LargeStringArray),
+    /// Of a `Class` column: places in its list of names.
+    Class(Int32Array),
+    /// Of a `Real` column; finite.
+    Real(Float64Array),
+}
+
+/// A column of a [`Table`].
+#[derive(Clone, Debug)]
+pub struct Column {
+    pub spec: ColumnSpec,
+    pub values: Values,
+}
+
+impl Column {
+    /// The text of a row; empty for columns of classes and numbers.
+    pub fn text(&self, row: u64) -> &str {
+        match &self.values {
+            Values::Text(values) => values.value(row as usize),
+            Values::Class(_) | Values::Real(_) => "",
+        }
+    }
+
+    /// The value of a row as it would stand in a file: the text, the class's name, the number.
+    pub fn display(&self, row: u64) -> String {
+        match (&self.values, &self.spec.kind) {
+            (Values::Text(values), _) => values.value(row as usize).to_owned(),
+            (Values::Class(values), ColumnKind::Class { names }) => {
+                names.get(values.value(row as usize) as usize).cloned().unwrap_or_default()
+            }
+            (Values::Class(values), _) => values.value(row as usize).to_string(),
+            (Values::Real(values), _) => values.value(row as usize).to_string(),
+        }
+    }
+
+    /// Is it a column of sequences?
+    pub fn is_sequence(&self) -> bool {
+        matches!(self.spec.kind, ColumnKind::Sequence { .. })
+    }
+}
+
+/// A file of rows, read and checked.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub name: String,
+    pub path: PathBuf,
+    pub format: FileFormat,
+    rows: u64,
+    columns: Vec<Column>,
+    /// The column that `SplitSpec::Column` names, if the specification has one.
+    split_values: Option<LargeStringArray>,
+    places: Places,
+}
+
+impl Table {
+    /// Reads and checks all columns of the specification; `folder` is what its path is relative to.
+    ///
+    /// # Errors
+    /// E0510 (no such file) to E0528; see `docs/errors`.
+    pub fn read(spec: &DataSpec, folder: &Path) -> Result<Table, Diagnostic> {
+        Self::read_columns(spec, folder, |_| true)
+    }
+
+    /// Like [`Table::read`], for some of the columns: those that are not `wanted` need not be in the file. (Prediction wants no
+    /// labels.) The column of a split by column is read if the specification has one.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn read_columns(spec: &DataSpec, folder: &Path, wanted: impl Fn(&ColumnSpec) -> bool) -> Result<Table, Diagnostic> {
+        let path = folder.join(&spec.path);
+        let kept: Vec<&ColumnSpec> = spec.columns.iter().filter(|column| wanted(column)).collect();
+        let mut requests: Vec<Wanted> =
+            kept.iter().map(|column| Wanted { header: column.header.clone(), number: matches!(column.kind, ColumnKind::Real) }).collect();
+        if let SplitSpec::Column { header } = &spec.split {
+            requests.push(Wanted { header: header.clone(), number: false });
+        }
+        let raw = match spec.format {
+            FileFormat::Csv => delimited::read(&path, b',', &requests),
+            FileFormat::Tsv => delimited::read(&path, b'\t', &requests),
+            FileFormat::Parquet => parquet::read(&path, &requests),
+            FileFormat::Fasta => fasta::read(&path, &requests),
+        }?;
+        if raw.rows == 0 {
+            return Err(Diagnostic::error("E0520", format!("{} has no rows", path.display()))
+                .help("the file has a header or nothing at all; check that it was written to the end"));
+        }
+        let mut raw_columns = raw.columns.into_iter();
+        let mut columns = Vec::with_capacity(kept.len());
+        for (column, values) in kept.into_iter().zip(raw_columns.by_ref()) {
+            let values = typed::check(column, values, &raw.places)?;
+            columns.push(Column { spec: column.clone(), values });
+        }
+        let split_values = raw_columns.next().and_then(raw::RawColumn::into_text);
+        Ok(Table { name: spec.name.clone(), path, format: spec.format, rows: raw.rows, columns, split_values, places: raw.places })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The columns that were read, in the order of the specification.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// A column by its name in the program.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.spec.name == name)
+    }
+
+    /// The text of the column that divides the rows, where the specification names one.
+    pub fn split_values(&self) -> Option<&LargeStringArray> {
+        self.split_values.as_ref()
+    }
+
+    /// Where a row is, for people.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// A column by its name in the program, or the diagnostic that it is not there.
+    pub(crate) fn require(&self, name: &str) -> Result<&Column, Diagnostic> {
+        self.column(name).ok_or_else(|| {
+            let names: Vec<&str> = self.columns.iter().map(|column| column.spec.name.as_str()).collect();
+            let found = Diagnostic::error("E0512", format!("table `{}` has no column `{name}`", self.name))
+                .note(format!("its columns are {}", names.join(", ")));
+            match nearest(name, names.iter().copied()) {
+                Some(near) => found.help(format!("did you mean `{near}`?")),
+                None => found,
+            }
+        })
+    }
+}
+
+/// A table made in memory, for tests of what comes after reading.
+#[cfg(test)]
+pub(crate) fn table_of(columns: Vec<Column>) -> Table {
+    use arrow::array::Array;
+
+    let rows = columns.first().map_or(0, |column| match &column.values {
+        Values::Text(values) => values.len(),
+        Values::Class(values) => values.len(),
+        Values::Real(values) => values.len(),
+    });
+    Table {
+        name: "table".to_owned(),
+        path: PathBuf::from("table.tsv"),
+        format: FileFormat::Tsv,
+        rows: rows as u64,
+        columns,
+        split_values: None,
+        places: Places::rows("table.tsv"),
+    }
+}

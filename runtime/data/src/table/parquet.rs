@@ -1,0 +1,71 @@
+//! Parquet: wanted columns only, cast to text or numbers.
+
+use std::path::Path;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::{cast, concat};
+use arrow::datatypes::{DataType, Float64Type};
+use mgx_diag::Diagnostic;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+
+use super::places::Places;
+use super::raw::{RawColumn, RawTable, Wanted, damaged, locate, open};
+
+pub(super) fn header(path: &Path) -> Result<Vec<String>, Diagnostic> {
+    let metadata = ArrowReaderMetadata::load(&open(path)?, ArrowReaderOptions::new()).map_err(|error| corrupt(path, &error))?;
+    Ok(metadata.schema().fields().iter().map(|field| field.name().clone()).collect())
+}
+
+pub(super) fn read(path: &Path, wanted: &[Wanted]) -> Result<RawTable, Diagnostic> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?).map_err(|error| corrupt(path, &error))?;
+    let headers: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let indices = locate(path, &headers, wanted)?;
+    let mask = ProjectionMask::roots(builder.parquet_schema(), indices.iter().copied());
+    let reader = builder.with_projection(mask).build().map_err(|error| corrupt(path, &error))?;
+
+    let mut rows = 0;
+    let mut chunks: Vec<Vec<ArrayRef>> = wanted.iter().map(|_| Vec::new()).collect();
+    for batch in reader {
+        let batch = batch.map_err(|error| corrupt(path, &error))?;
+        rows += batch.num_rows() as u64;
+        for (wanted, chunks) in wanted.iter().zip(&mut chunks) {
+            if let Some(values) = batch.column_by_name(&wanted.header) {
+                chunks.push(convert(path, wanted, values)?);
+            }
+        }
+    }
+    let mut columns = Vec::with_capacity(wanted.len());
+    for chunks in chunks {
+        let parts: Vec<&dyn Array> = chunks.iter().map(AsRef::as_ref).collect();
+        if parts.is_empty() {
+            continue;
+        }
+        let values = concat(&parts).map_err(|error| corrupt(path, &error))?;
+        columns.push(match values.data_type() {
+            DataType::Float64 => RawColumn::Number(values.as_primitive::<Float64Type>().clone()),
+            _ => RawColumn::Text(values.as_string::<i64>().clone()),
+        });
+    }
+    Ok(RawTable { rows, columns, places: Places::rows(path) })
+}
+
+/// Numbers as f64 where numbers are wanted, everything else as text. Text stays text, so that a wrong number can be shown.
+fn convert(path: &Path, wanted: &Wanted, values: &ArrayRef) -> Result<ArrayRef, Diagnostic> {
+    let target = if wanted.number && values.data_type().is_numeric() { DataType::Float64 } else { DataType::LargeUtf8 };
+    let refuse = || {
+        Diagnostic::error(
+            "E0528",
+            format!("column `{}` of {} holds {}, which is neither text nor numbers", wanted.header, path.display(), values.data_type()),
+        )
+        .help("write one value per row, as text or as a number")
+    };
+    if values.data_type().is_nested() || matches!(values.data_type(), DataType::Binary | DataType::LargeBinary | DataType::BinaryView) {
+        return Err(refuse());
+    }
+    cast(values, &target).map_err(|_| refuse())
+}
+
+fn corrupt(path: &Path, error: &dyn std::fmt::Display) -> Diagnostic {
+    damaged(path, "Parquet", error).help("write or copy the file again; a Parquet file that was cut off has lost its last part, the footer")
+}

@@ -1,0 +1,115 @@
+//! What the readers of all formats give: wanted columns as text or numbers, not yet checked.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use arrow::array::{Float64Array, LargeStringArray};
+use mgx_diag::{Diagnostic, nearest};
+
+use super::places::Places;
+
+/// A column that a reader is asked for.
+pub(super) struct Wanted {
+    /// Its name in the file.
+    pub header: String,
+    /// A number is wanted: formats that store numbers give them as such.
+    pub number: bool,
+}
+
+/// Unchecked values; null where the file has none.
+pub(super) enum RawColumn {
+    Text(LargeStringArray),
+    Number(Float64Array),
+}
+
+impl RawColumn {
+    pub fn into_text(self) -> Option<LargeStringArray> {
+        match self {
+            Self::Text(values) => Some(values),
+            Self::Number(_) => None,
+        }
+    }
+}
+
+pub(super) struct RawTable {
+    pub rows: u64,
+    /// In the order in which they were asked for.
+    pub columns: Vec<RawColumn>,
+    pub places: Places,
+}
+
+/// Opens a data file. E0510 if that fails.
+pub(super) fn open(path: &Path) -> Result<File, Diagnostic> {
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    match file.metadata() {
+        Ok(metadata) if metadata.is_dir() => Err(Diagnostic::error("E0510", format!("{} is a folder, not a file", path.display()))
+            .help("name the file in it that holds the table")),
+        Ok(_) => Ok(file),
+        Err(error) => Err(unreadable(path, &error)),
+    }
+}
+
+/// The diagnostic for a file that cannot be opened or read.
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
+    if error.kind() != io::ErrorKind::NotFound {
+        return Diagnostic::error("E0510", format!("cannot read {}: {error}", path.display()))
+            .help("check the file's permissions and the disk it is on");
+    }
+    let found = Diagnostic::error("E0510", format!("there is no file {}", path.display()));
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return found };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return found.help(format!("there is no folder {} either; paths are relative to the experiment's file", folder.display()));
+    };
+    let mut names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    match nearest(&name.to_string_lossy(), names.iter().map(String::as_str)) {
+        Some(near) => found.help(format!("did you mean `{near}`, which is in the same folder?")),
+        None => found.help("paths are relative to the experiment's file"),
+    }
+}
+
+/// Finds the wanted columns among a file's headers. E0512 for one that is missing, E0525 for one that is there twice.
+pub(super) fn locate(path: &Path, headers: &[String], wanted: &[Wanted]) -> Result<Vec<usize>, Diagnostic> {
+    let find = |wanted: &Wanted| {
+        let mut places = headers.iter().enumerate().filter(|(_, header)| **header == wanted.header).map(|(index, _)| index);
+        match (places.next(), places.next()) {
+            (Some(index), None) => Ok(index),
+            (Some(_), Some(_)) => {
+                Err(Diagnostic::error("E0525", format!("{} has more than one column `{}`", path.display(), wanted.header))
+                    .help("rename all but one of them in the file"))
+            }
+            (None, _) => Err(missing(path, headers, &wanted.header)),
+        }
+    };
+    wanted.iter().map(find).collect()
+}
+
+fn missing(path: &Path, headers: &[String], name: &str) -> Diagnostic {
+    let found = Diagnostic::error("E0512", format!("{} has no column `{name}`", path.display()));
+    let found = match headers.len() {
+        0 => found.note("the file has no columns at all"),
+        1 => found.note(format!("its only column is `{}`", headers[0])),
+        _ => found.note(format!("its columns are {}", headers.iter().map(|header| format!("`{header}`")).collect::<Vec<_>>().join(", "))),
+    };
+    if let Some(near) = nearest(name, headers.iter().map(String::as_str)) {
+        return found.help(format!("did you mean `{near}`?"));
+    }
+    match headers {
+        [only] if only.contains('\t') => found.help("the header has tabs in it: read the file as tsv"),
+        [only] if only.contains(',') => found.help("the header has commas in it: read the file as csv"),
+        _ => found.help("name one of the file's columns, or check that its first line is the header"),
+    }
+}
+
+/// E0523 for bytes that are not UTF-8; `place` says where.
+pub(super) fn not_utf8(path: &Path, place: &str) -> Diagnostic {
+    Diagnostic::error("E0523", format!("{place}: the text is not UTF-8"))
+        .help(format!("convert the file, for example with `iconv -f latin1 -t utf-8 {}`", path.display()))
+}
+
+/// E0524 for a file whose content does not follow its format.
+pub(super) fn damaged(path: &Path, format: &str, reason: impl std::fmt::Display) -> Diagnostic {
+    Diagnostic::error("E0524", format!("{} is not a readable {format} file: {reason}", path.display()))
+}

@@ -1,0 +1,47 @@
+//! Results as files: predictions as TSV and Parquet, embeddings as Parquet.
+//!
+//! Rows stand in ascending order of the table, each with its number. A file appears whole or not at all: it is written under
+//! another name in the same folder, flushed to the disk and renamed.
+
+mod atomic;
+mod embeddings;
+mod predictions;
+
+pub use atomic::write_atomically;
+pub use embeddings::{Embeddings, write_embeddings};
+pub use predictions::{OutputValues, PredictionColumns, prediction_columns};
+
+use std::path::Path;
+
+use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use mgx_diag::Diagnostic;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+
+/// Writes record batches as one Parquet file (zstd).
+fn write_parquet(path: &Path, schema: &Schema, batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>) -> Result<(), Diagnostic> {
+    write_atomically(path, |file| {
+        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+        let mut writer = ArrowWriter::try_new(file, schema.clone().into(), Some(properties)).map_err(to_io)?;
+        for batch in batches {
+            writer.write(&batch.map_err(std::io::Error::other)?).map_err(to_io)?;
+        }
+        writer.close().map_err(to_io)?;
+        Ok(())
+    })
+}
+
+/// Keeps the kind of an I/O error inside a Parquet error, by which a full disk is told from other causes.
+fn to_io(error: ParquetError) -> std::io::Error {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
+            Ok(io) => *io,
+            Err(other) => std::io::Error::other(other),
+        },
+        other => std::io::Error::other(other),
+    }
+}
