@@ -3,7 +3,7 @@
 mod common;
 
 use mgx_compiler::passes::gradient;
-use mgx_eval::arbitrary::{Case, case};
+use mgx_eval::arbitrary::{Case, case, network};
 use mgx_eval::{DifferenceOptions, DifferenceReport, check_gradient};
 use mgx_ir::graph::{DType, GraphBuilder, NodeId, Op, UnaryOp, verify};
 
@@ -55,4 +55,15 @@ fn gradients_agree_with_differences() {
         skipped += report.skipped;
     }
     assert!(compared > 1000 && skipped * 10 < compared, "{compared} compared, {skipped} skipped");
+}
+
+#[test]
+fn gradients_of_networks_agree_with_differences() {
+    let (mut compared, mut skipped) = (0, 0);
+    for seed in seeds(5) {
+        let report = check(seed, &network(seed), differences);
+        compared += report.compared;
+        skipped += report.skipped;
+    }
+    assert!(compared > 150 && skipped * 20 < compared, "{compared} compared, {skipped} skipped");
 }

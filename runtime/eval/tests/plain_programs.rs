@@ -2,7 +2,7 @@
 
 mod common;
 
-use mgx_eval::arbitrary::{Case, case, minimal, plain_program};
+use mgx_eval::arbitrary::{Case, case, minimal, network, plain_program};
 use mgx_eval::{ProgramMemory, run_program_outputs};
 use mgx_ir::graph::{Op, UnaryOp};
 
@@ -35,4 +35,11 @@ fn a_wrong_operation_is_found() {
     assert_eq!(smallest.batch.samples.len(), 1);
     let shifted = compare(&smallest, |_| Some(vec![100.0]), 1e-5);
     assert!(shifted.is_err_and(|message| message.contains("expected")));
+}
+
+#[test]
+fn networks_too() {
+    for seed in seeds(60) {
+        check(seed, &network(seed), plain_programs_agree);
+    }
 }

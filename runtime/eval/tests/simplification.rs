@@ -3,7 +3,7 @@
 mod common;
 
 use mgx_compiler::passes::simplify;
-use mgx_eval::arbitrary::{Case, case};
+use mgx_eval::arbitrary::{Case, case, network};
 use mgx_ir::graph::{Graph, Node, NodeId, Output, verify};
 
 use common::{check, compare, seeds};
@@ -51,4 +51,11 @@ fn simplification_changes_no_value() {
         after += short;
     }
     assert!(after * 2 < before, "what is there twice is there once: {before} nodes, then {after}");
+}
+
+#[test]
+fn networks_too() {
+    for seed in seeds(60) {
+        check(seed, &network(seed), simplification_keeps_values);
+    }
 }

@@ -7,6 +7,7 @@ mod combine;
 mod elementwise;
 mod minimal;
 mod moves;
+mod network;
 mod program;
 mod sources;
 
@@ -17,6 +18,7 @@ use mgx_ir::random::Stream;
 use crate::graph::{Values, eval_more};
 
 pub use minimal::minimal;
+pub use network::network;
 pub use program::plain_program;
 
 /// A graph with what it is evaluated on.
