@@ -1,0 +1,46 @@
+//! Puts the standard library (`stdlib/**/*.mgx`) into the compiler as text, by module path (`std::backbones::rnabert`), with the names that each file declares.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+fn main() {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR")).join("../stdlib");
+    let root = root.canonicalize().expect("the stdlib folder exists");
+    println!("cargo:rerun-if-changed={}", root.display());
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    files.sort();
+    let mut table = String::from("&[\n");
+    for path in files {
+        println!("cargo:rerun-if-changed={}", path.display());
+        let relative = path.strip_prefix(&root).expect("below the root").with_extension("");
+        let module = format!("std::{}", relative.to_string_lossy().replace('/', "::"));
+        let shown = format!("std/{}.mgx", relative.to_string_lossy());
+        let text = fs::read_to_string(&path).expect("a source file");
+        let names: Vec<&str> = text.lines().filter_map(declared).collect();
+        writeln!(table, "    Source {{ module: {module:?}, shown: {shown:?}, text: include_str!({path:?}), names: &{names:?} }},").expect("writing to a string");
+    }
+    table.push(']');
+    let out = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("stdlib.rs");
+    fs::write(out, table).expect("OUT_DIR is writable");
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of the library") {
+        let path = entry.expect("a readable folder").path();
+        if path.is_dir() {
+            println!("cargo:rerun-if-changed={}", path.display());
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "mgx") {
+            files.push(path);
+        }
+    }
+}
+
+/// The name that a line declares: declarations begin at the start of a line.
+fn declared(line: &str) -> Option<&str> {
+    let (keyword, rest) = line.split_once(' ')?;
+    let keywords = ["module", "adapter", "task", "optimizer", "schedule", "fn", "backbone", "tokenizer"];
+    keywords.contains(&keyword).then(|| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or(rest))
+}

@@ -1,0 +1,380 @@
+//! `data` declarations: a table's file, its typed columns and its split.
+
+use mgx_diag::{Diagnostic, Span, nearest};
+use mgx_ir::plan::{Alphabet, ColumnKind, ColumnSpec, DataSpec, EmptyPolicy, FileFormat, Generator, SplitSpec};
+
+use super::Checker;
+use super::expr::Scope;
+use super::library::ItemRef;
+use super::value::{Column, Env, Value};
+use crate::syntax::ast::{Arg, Data, Expr, ExprKind, Field, FieldKind, ItemKind, Name, TypeExpr, TypeExprKind};
+
+/// A declared table.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub item: ItemRef,
+    pub spec: DataSpec,
+    /// The place of each column's declaration, in the order of the spec.
+    pub column_spans: Vec<Span>,
+}
+
+const COLUMN_TYPES: &str = "dna, rna, protein, text, class(…), real, id";
+
+impl Checker<'_> {
+    /// The table of a `data` declaration, read once per experiment.
+    pub fn table_of(&mut self, item: ItemRef) -> Option<usize> {
+        if let Some(index) = self.experiment.tables.iter().position(|table| table.item == item) {
+            return Some(index);
+        }
+        let handle = self.library.item(item);
+        let ItemKind::Data(data) = &handle.kind else { return None };
+        let table = self.read_table(item, &handle.name, data)?;
+        self.experiment.tables.push(table);
+        Some(self.experiment.tables.len() - 1)
+    }
+
+    fn read_table(&mut self, item: ItemRef, name: &Name, data: &Data) -> Option<Table> {
+        let (path, format) = self.table_source(&data.source, item.file)?;
+        let mut columns = Vec::new();
+        let mut column_spans = Vec::new();
+        let mut split = None;
+        let mut ok = true;
+        for field in &data.body.fields {
+            match &field.kind {
+                FieldKind::Typed { ty, at } => match self.column_spec(field, ty, at.as_ref(), item.file) {
+                    Some(spec) => {
+                        columns.push(spec);
+                        column_spans.push(field.name.span);
+                    }
+                    None => ok = false,
+                },
+                FieldKind::Value(expr) if field.name.text == "split" => split = Some(expr),
+                _ => {
+                    self.unknown_option(&name.text, &field.name, std::iter::once("split"));
+                    ok = false;
+                }
+            }
+        }
+        if !ok {
+            return None;
+        }
+        let split = match split {
+            None => SplitSpec::None,
+            Some(expr) => self.split_spec(expr, &columns, item.file)?,
+        };
+        match self.world.table_header(&path, format) {
+            Ok(header) => {
+                for (column, span) in columns.iter().zip(&column_spans) {
+                    if !header.contains(&column.header) {
+                        self.missing_column(column, *span, &header, &path, data.source.span);
+                        ok = false;
+                    }
+                }
+            }
+            Err(mut diagnostic) => {
+                diagnostic.labels.insert(0, mgx_diag::Label { span: data.source.span, text: "this table".to_owned() });
+                self.report(diagnostic);
+                ok = false;
+            }
+        }
+        ok.then(|| Table { item, spec: DataSpec { name: name.text.clone(), path, format, columns, split }, column_spans })
+    }
+
+    fn missing_column(&mut self, column: &ColumnSpec, span: Span, header: &[String], path: &str, source: Span) {
+        let mut diagnostic = Diagnostic::error("E0502", format!("`{path}` has no column `{}`", column.header))
+            .label(span, "declared here")
+            .label(source, "this table");
+        diagnostic = match nearest(&column.header, header.iter().map(String::as_str)) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`? A column under another name is written `{}: … at \"{near}\"`", column.name)),
+            None => diagnostic.help(format!("its columns are: {}", header.join(", "))),
+        };
+        self.report(diagnostic);
+    }
+
+    fn table_source(&mut self, source: &Expr, file: usize) -> Option<(String, FileFormat)> {
+        let usage = "a table is `table(\"file.tsv\")` or `fasta(\"file.fasta\")`";
+        let ExprKind::Call(callee, args) = &source.kind else {
+            self.report(Diagnostic::error("E0503", usage).label(source.span, "not a source of rows"));
+            return None;
+        };
+        let kind = match &callee.kind {
+            ExprKind::Name(name) if name == "table" || name == "fasta" => name.as_str(),
+            _ => {
+                self.report(Diagnostic::error("E0503", usage).label(callee.span, "not a source of rows"));
+                return None;
+            }
+        };
+        let mut scope = Scope { file, env: Env::default(), experiment: false, instance: None };
+        let mut path = None;
+        let mut format = (kind == "fasta").then_some(FileFormat::Fasta);
+        for arg in args {
+            match arg.name.as_ref().map(|name| name.text.as_str()) {
+                None => path = self.text_of(&arg.value, &mut scope),
+                Some("format") if kind == "table" => {
+                    format = self.choice(&arg.value, &[("csv", FileFormat::Csv), ("tsv", FileFormat::Tsv), ("parquet", FileFormat::Parquet)]);
+                    format?;
+                }
+                Some(_) => {
+                    if let Some(name) = &arg.name {
+                        self.unknown_option(kind, name, ["format"].into_iter().filter(|_| kind == "table"));
+                    }
+                    return None;
+                }
+            }
+        }
+        let Some(path) = path else {
+            self.report(Diagnostic::error("E0503", usage).label(source.span, "the path is missing"));
+            return None;
+        };
+        let ending = path.rsplit('.').next().unwrap_or_default().to_lowercase();
+        let format = format.or(match ending.as_str() {
+            "csv" => Some(FileFormat::Csv),
+            "tsv" | "tab" => Some(FileFormat::Tsv),
+            "parquet" => Some(FileFormat::Parquet),
+            _ => None,
+        });
+        let Some(format) = format else {
+            self.report(
+                Diagnostic::error("E0504", format!("the ending of `{path}` does not tell its format"))
+                    .label(source.span, "this table")
+                    .help("say `table(\"…\", format = tsv)`; formats are csv, tsv and parquet, and `fasta(\"…\")`"),
+            );
+            return None;
+        };
+        Some((path, format))
+    }
+
+    fn text_of(&mut self, expr: &Expr, scope: &mut Scope) -> Option<String> {
+        match self.eval(expr, scope) {
+            Value::Str(text) => text,
+            Value::Error => None,
+            other => {
+                self.report(Diagnostic::error("E0301", format!("a text in quotes is wanted, not {}", other.describe())).label(expr.span, "this value"));
+                None
+            }
+        }
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&mut self, expr: &Expr, choices: &[(&str, T)]) -> Option<T> {
+        let word = match &expr.kind {
+            ExprKind::Name(word) | ExprKind::Str(word) => Some(word.as_str()),
+            _ => None,
+        };
+        if let Some((_, value)) = choices.iter().find(|(name, _)| Some(*name) == word) {
+            return Some(*value);
+        }
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let mut diagnostic = Diagnostic::error("E0313", format!("one of {} is wanted here", names.join(", "))).label(expr.span, "not a choice here");
+        if let Some(near) = word.and_then(|word| nearest(word, names.iter().copied())) {
+            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+        }
+        self.report(diagnostic);
+        None
+    }
+
+    fn column_spec(&mut self, field: &Field, ty: &TypeExpr, at: Option<&Expr>, file: usize) -> Option<ColumnSpec> {
+        let mut scope = Scope { file, env: Env::default(), experiment: false, instance: None };
+        let header = match at {
+            None => field.name.text.clone(),
+            Some(expr) => self.text_of(expr, &mut scope)?,
+        };
+        let TypeExprKind::Named { name, args, axes: None, .. } = &ty.kind else {
+            self.report(Diagnostic::error("E0314", "this is not the type of a column").label(ty.span, "unknown type").help(format!("types of columns are {COLUMN_TYPES}")));
+            return None;
+        };
+        let alphabet = match name.text.as_str() {
+            "dna" => Some(Alphabet::Dna),
+            "rna" => Some(Alphabet::Rna),
+            "protein" => Some(Alphabet::Protein),
+            "text" => Some(Alphabet::Text),
+            _ => None,
+        };
+        let kind = match (alphabet, name.text.as_str()) {
+            (Some(alphabet), _) => self.sequence_kind(alphabet, &name.text, args, &mut scope)?,
+            (None, "class") => ColumnKind::Class { names: self.class_names(args, ty.span, &mut scope)? },
+            (None, "real") => ColumnKind::Real,
+            (None, "id") => ColumnKind::Text,
+            (None, other) => {
+                let known = ["dna", "rna", "protein", "text", "class", "real", "id"];
+                let mut diagnostic = Diagnostic::error("E0314", format!("there is no column type `{other}`")).label(name.span, "unknown type");
+                diagnostic = match nearest(other, known) {
+                    Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                    None => diagnostic.help(format!("types of columns are {COLUMN_TYPES}")),
+                };
+                self.report(diagnostic);
+                return None;
+            }
+        };
+        Some(ColumnSpec { name: field.name.text.clone(), header, kind })
+    }
+
+    fn sequence_kind(&mut self, alphabet: Alphabet, type_name: &str, args: &[Arg], scope: &mut Scope) -> Option<ColumnKind> {
+        let mut length = None;
+        let mut empty = EmptyPolicy::Error;
+        for arg in args {
+            match arg.name.as_ref().map(|name| name.text.as_str()) {
+                Some("length") => length = Some(self.whole(&arg.value, scope)?),
+                Some("empty") => empty = self.choice(&arg.value, &[("allow", EmptyPolicy::Allow), ("error", EmptyPolicy::Error)])?,
+                _ => {
+                    let name = arg.name.clone().unwrap_or(Name { text: "this".to_owned(), span: arg.value.span });
+                    self.unknown_option(type_name, &name, ["length", "empty"].into_iter());
+                    return None;
+                }
+            }
+        }
+        Some(ColumnKind::Sequence { alphabet, length, empty })
+    }
+
+    fn class_names(&mut self, args: &[Arg], span: Span, scope: &mut Scope) -> Option<Vec<String>> {
+        let mut names: Vec<String> = Vec::new();
+        for arg in args {
+            let text = self.text_of(&arg.value, scope)?;
+            if names.contains(&text) {
+                self.report(Diagnostic::error("E0505", format!("the class `{text}` is named twice")).label(arg.value.span, "again here"));
+                return None;
+            }
+            names.push(text);
+        }
+        if names.len() < 2 {
+            self.report(Diagnostic::error("E0505", "a class column has two classes or more").label(span, format!("{} named", names.len())).help("name them: `class(\"negative\", \"positive\")`"));
+            return None;
+        }
+        Some(names)
+    }
+
+    /// A whole number, not negative.
+    pub fn whole(&mut self, expr: &Expr, scope: &mut Scope) -> Option<u64> {
+        match self.eval(expr, scope) {
+            Value::Int { size, .. } => {
+                let number = size.as_constant().and_then(|number| u64::try_from(number).ok());
+                if number.is_none() {
+                    self.report(Diagnostic::error("E0317", "a number from 0 up is wanted").label(expr.span, "out of range"));
+                }
+                number
+            }
+            Value::Error => None,
+            other => {
+                self.report(Diagnostic::error("E0301", format!("a whole number is wanted, not {}", other.describe())).label(expr.span, "this value"));
+                None
+            }
+        }
+    }
+
+    /// A number within bounds.
+    pub fn number_in(&mut self, expr: &Expr, scope: &mut Scope, least: f64, most: f64) -> Option<f64> {
+        let value = self.eval(expr, scope);
+        if value.is_error() {
+            return None;
+        }
+        match self.as_number(&value) {
+            Some(number) if number >= least && number <= most => Some(number),
+            Some(number) => {
+                self.report(Diagnostic::error("E0317", format!("{number} is not between {least} and {most}")).label(expr.span, "out of range"));
+                None
+            }
+            None => {
+                self.report(Diagnostic::error("E0301", format!("a number is wanted, not {}", value.describe())).label(expr.span, "this value"));
+                None
+            }
+        }
+    }
+
+    fn split_spec(&mut self, expr: &Expr, columns: &[ColumnSpec], file: usize) -> Option<SplitSpec> {
+        let usage = "a split is `random(train = 0.8, valid = 0.1, test = 0.1)` or `column(\"name\")`";
+        let ExprKind::Call(callee, args) = &expr.kind else {
+            self.report(Diagnostic::error("E0506", usage).label(expr.span, "not a split"));
+            return None;
+        };
+        let mut scope = Scope { file, env: Env::default(), experiment: false, instance: None };
+        match &callee.kind {
+            ExprKind::Name(name) if name == "column" => match args.as_slice() {
+                [Arg { name: None, value }] => Some(SplitSpec::Column { header: self.text_of(value, &mut scope)? }),
+                _ => {
+                    self.report(Diagnostic::error("E0506", usage).label(expr.span, "takes the name of a column"));
+                    None
+                }
+            },
+            ExprKind::Name(name) if name == "random" => self.random_split(expr, args, columns, &mut scope),
+            _ => {
+                self.report(Diagnostic::error("E0506", usage).label(callee.span, "not a split"));
+                None
+            }
+        }
+    }
+
+    fn random_split(&mut self, expr: &Expr, args: &[Arg], columns: &[ColumnSpec], scope: &mut Scope) -> Option<SplitSpec> {
+        let (mut train, mut valid, mut test) = (0.0, 0.0, 0.0);
+        let mut seed = self.experiment.seed;
+        let (mut stratify, mut group) = (None, None);
+        let mut like = Generator::Mgx;
+        for arg in args {
+            match arg.name.as_ref().map(|name| name.text.as_str()) {
+                Some("train") => train = self.number_in(&arg.value, scope, 0.0, 1.0)?,
+                Some("valid") => valid = self.number_in(&arg.value, scope, 0.0, 1.0)?,
+                Some("test") => test = self.number_in(&arg.value, scope, 0.0, 1.0)?,
+                Some("seed") => seed = self.whole(&arg.value, scope)?,
+                Some("stratify") => stratify = Some(self.split_column(&arg.value, columns, true)?),
+                Some("group") => group = Some(self.split_column(&arg.value, columns, false)?),
+                Some("like") => like = self.choice(&arg.value, &[("mgx", Generator::Mgx), ("numpy", Generator::Numpy)])?,
+                _ => {
+                    let name = arg.name.clone().unwrap_or(Name { text: "this".to_owned(), span: arg.value.span });
+                    self.unknown_option("random", &name, ["train", "valid", "test", "seed", "stratify", "group", "like"].into_iter());
+                    return None;
+                }
+            }
+        }
+        let total: f64 = train + valid + test;
+        if total > 1.0 + 1e-9 || total <= 0.0 {
+            self.report(Diagnostic::error("E0506", format!("the parts of the split sum to {total}")).label(expr.span, "this split").help("fractions sum to 1, or less to leave rows out"));
+            return None;
+        }
+        if like == Generator::Numpy && (stratify.is_some() || group.is_some()) {
+            self.report(Diagnostic::error("E0506", "`like = numpy` splits row by row").label(expr.span, "with `stratify` or `group`").help("leave out `like = numpy`, or `stratify` and `group`"));
+            return None;
+        }
+        Some(SplitSpec::Random { train, valid, test, seed, stratify, group, like })
+    }
+
+    fn split_column(&mut self, expr: &Expr, columns: &[ColumnSpec], is_class: bool) -> Option<String> {
+        let name = match &expr.kind {
+            ExprKind::Name(name) | ExprKind::Str(name) => name.as_str(),
+            _ => "",
+        };
+        match columns.iter().find(|column| column.name == name) {
+            Some(column) if !is_class || matches!(column.kind, ColumnKind::Class { .. }) => Some(column.name.clone()),
+            Some(_) => {
+                self.report(Diagnostic::error("E0506", format!("`{name}` is not a class column")).label(expr.span, "rows are stratified by a class"));
+                None
+            }
+            None => {
+                let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+                let mut diagnostic = Diagnostic::error("E0506", "the split names a column of the table").label(expr.span, "no such column");
+                diagnostic = match nearest(name, known.iter().copied()) {
+                    Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                    None => diagnostic.help(format!("its columns are: {}", known.join(", "))),
+                };
+                self.report(diagnostic);
+                None
+            }
+        }
+    }
+
+    /// `table.column`.
+    pub fn column(&mut self, table: usize, name: &Name) -> Value {
+        let found = self.experiment.tables[table].spec.columns.iter().position(|column| column.name == name.text);
+        if let Some(column) = found {
+            let span = self.experiment.tables[table].column_spans[column];
+            return Value::Column(Column { data: table, column, span });
+        }
+        let spec = self.experiment.tables[table].spec.clone();
+        let known: Vec<&str> = spec.columns.iter().map(|column| column.name.as_str()).collect();
+        let mut diagnostic = Diagnostic::error("E0205", format!("`{}` has no column `{}`", spec.name, name.text)).label(name.span, "not found");
+        diagnostic = match nearest(&name.text, known.iter().copied()) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic.help(format!("its columns are: {}", known.join(", "))),
+        };
+        self.report(diagnostic);
+        Value::Error
+    }
+}

@@ -1,0 +1,799 @@
+//! Experiments: data flows through backbones and adapters into a task.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use mgx_diag::{Diagnostic, Span, nearest};
+use mgx_ir::graph::{DType, Graph, Length, LengthId, NodeId, Op, Output};
+use mgx_ir::plan::{
+    Alphabet, BatchSpec, ColumnKind, DataSpec, InputSource, InputSpec, LengthPolicy, LengthSpec, MetricKind, MetricSpec, OutputKind,
+    OutputSpec, TokenizerSpec,
+};
+
+use super::call::Args;
+use super::data::Table;
+use super::expr::Scope;
+use super::library::ItemRef;
+use super::settings::{PredictSettings, TrainSettings};
+use super::size::{Atom, Size};
+use super::tokenizer::{field_value, one_token_a_letter};
+use super::value::{AppliedBackbone, Column, Env, Pending, PendingBackbone, Tensor, TokenLayout, Value, WeightsValue};
+use super::{Checker, Emission, ParamInfo};
+use crate::syntax::ast::{Arg, Body, Expr, ExprKind, FieldKind, ItemKind, MemberKind, Module, ModuleRole, Name};
+
+/// What is known of the experiment at hand.
+#[derive(Debug, Default)]
+pub struct ExperimentState {
+    pub seed: u64,
+    pub tables: Vec<Table>,
+    tokenizers: Vec<TokenizerSpec>,
+    lengths: Vec<LengthSpec>,
+    inputs: Vec<InputSpec>,
+    networks: Vec<Network>,
+    /// Names of parts that are taken.
+    part_names: Vec<String>,
+    task: Option<TaskOutputs>,
+}
+
+impl ExperimentState {
+    /// Names of the task's metrics.
+    pub fn task_metrics(&self) -> Vec<String> {
+        self.task.iter().flat_map(|task| task.metrics.iter().map(|metric| metric.name.clone())).collect()
+    }
+}
+
+/// A network with weights of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Path in the program.
+    pub root: String,
+    pub weights: WeightsValue,
+    pub prefixes: Vec<String>,
+    pub ignore: Vec<String>,
+    pub optional: Vec<String>,
+    /// Where the weights are named.
+    pub span: Span,
+}
+
+/// What the task gives.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskOutputs {
+    /// The loss of a sample: f[].
+    pub loss: Option<NodeId>,
+    pub loss_span: Option<Span>,
+    pub outputs: Vec<OutputSpec>,
+    pub metrics: Vec<MetricSpec>,
+}
+
+/// An experiment, evaluated: its graph and everything around it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Elaborated {
+    pub name: String,
+    pub seed: u64,
+    pub graph: Graph,
+    pub params: Vec<ParamInfo>,
+    pub data: Vec<DataSpec>,
+    pub tokenizers: Vec<TokenizerSpec>,
+    pub lengths: Vec<LengthSpec>,
+    pub inputs: Vec<InputSpec>,
+    pub networks: Vec<Network>,
+    pub task: TaskOutputs,
+    pub train: Option<TrainSettings>,
+    pub predict: PredictSettings,
+    pub batch: BatchSpec,
+}
+
+/// Options that every backbone has, besides those of its declaration and its network.
+const BACKBONE_OPTIONS: [&str; 5] = ["max_length", "too_long", "frozen", "from_scratch", "weights"];
+const BACKBONE_FIELDS: [&str; 7] = ["input", "tokenizer", "weights", "prefixes", "ignore", "optional", "max_length"];
+/// Samples of a batch where nothing is said.
+const DEFAULT_BATCH: u64 = 32;
+
+impl Checker<'_> {
+    /// Evaluates an experiment with its real sizes and builds its graph; `None` if there was an error.
+    pub fn elaborate(&mut self, item: ItemRef, training: bool) -> Option<Elaborated> {
+        let handle = self.library.item(item);
+        let ItemKind::Experiment(body) = &handle.kind else { return None };
+        let errors_before = self.errors();
+        self.experiment = ExperimentState::default();
+        self.facts = super::size::Facts::default();
+        self.axes.clear();
+        self.next_site = 0;
+        self.emission = Some(Emission { training, ..Emission::default() });
+        let mut scope = Scope { file: item.file, env: Env::default(), experiment: true, instance: None };
+        if let Some(expr) = field_value(body, "seed") {
+            self.experiment.seed = self.whole(expr, &mut scope).unwrap_or(0);
+        }
+        for field in &body.fields {
+            match &field.kind {
+                FieldKind::Value(_) if field.name.text == "seed" => {}
+                FieldKind::Value(expr) if field.name.text == "task" => self.task(expr, &mut scope),
+                FieldKind::Value(expr) => {
+                    let value = self.eval(expr, &mut scope);
+                    match &value {
+                        Value::Pending(pending) => *pending.name.borrow_mut() = Some(field.name.text.clone()),
+                        Value::Backbone(backbone) => *backbone.name.borrow_mut() = Some(field.name.text.clone()),
+                        // A bare name stands for the part with its defaults.
+                        Value::Item(_) => {
+                            let call = Expr { kind: ExprKind::Call(Box::new(expr.clone()), Vec::new()), span: expr.span };
+                            let value = self.eval(&call, &mut scope);
+                            if let Value::Backbone(backbone) = &value {
+                                *backbone.name.borrow_mut() = Some(field.name.text.clone());
+                            }
+                            scope.env.set(&field.name.text, value);
+                            continue;
+                        }
+                        _ => {}
+                    }
+                    let value = self.named_size(&field.name.text, value);
+                    scope.env.set(&field.name.text, value);
+                }
+                FieldKind::Block(_) => {}
+                FieldKind::Typed { .. } => {
+                    self.report(
+                        Diagnostic::error("E0318", "an experiment has no typed fields").label(field.span, "here").help("columns are declared in `data`; write `name = value`"),
+                    );
+                }
+            }
+        }
+        let train = self.train_settings(body, item.file);
+        let (predict, batch) = self.predict_settings(body, item.file);
+        if self.experiment.task.is_none() && self.errors() == errors_before {
+            self.report(
+                Diagnostic::error("E0507", format!("the experiment `{}` has no task", handle.name.text))
+                    .label(handle.name.span, "declared here")
+                    .help("say what it is for: `task = classification(logits, table.label)`"),
+            );
+        }
+        let emission = self.emission.take()?;
+        if self.errors() != errors_before {
+            return None;
+        }
+        let state = std::mem::take(&mut self.experiment);
+        let task = state.task?;
+        let has_loss = task.loss.is_some();
+        if let (Some(settings), false) = (&train, has_loss) {
+            self.report(
+                Diagnostic::error("E0508", "this task has nothing to train for")
+                    .label(settings.span, "trained here")
+                    .help("remove `train { … }`, or use a task with a label"),
+            );
+            return None;
+        }
+        let batch = train.as_ref().map_or(batch.unwrap_or(BatchSpec::Samples(DEFAULT_BATCH)), |train| train.batch);
+        Some(Elaborated {
+            name: handle.name.text.clone(),
+            seed: state.seed,
+            graph: emission.graph,
+            params: emission.params,
+            data: state.tables.into_iter().map(|table| table.spec).collect(),
+            tokenizers: state.tokenizers,
+            lengths: state.lengths,
+            inputs: state.inputs,
+            networks: state.networks,
+            task,
+            train,
+            predict,
+            batch,
+        })
+    }
+
+    fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
+            + self.library.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
+    }
+
+    /// A backbone with options: kept until it is given a column.
+    pub fn pending_backbone(&mut self, item: ItemRef, args: &[Arg], span: Span, scope: &mut Scope) -> Value {
+        let handle = self.library.item(item);
+        let ItemKind::Backbone(backbone) = &handle.kind else { return Value::Error };
+        let network_params = self.network_params(item.file, &backbone.network);
+        let mut known: Vec<String> = BACKBONE_OPTIONS.iter().map(|name| (*name).to_owned()).collect();
+        known.extend(backbone.params.iter().map(|param| param.name.text.clone()));
+        known.extend(network_params.iter().map(|param| param.name.text.clone()));
+        let mut values = Vec::new();
+        for arg in args {
+            let Some(name) = &arg.name else {
+                self.report(
+                    Diagnostic::error("E0208", format!("the options of `{}` have names", handle.name.text)).label(arg.value.span, "without a name").help("write `name = value`"),
+                );
+                return Value::Error;
+            };
+            if !known.contains(&name.text) {
+                self.unknown_option(&handle.name.text, name, known.iter().map(String::as_str));
+                return Value::Error;
+            }
+            let ty = backbone.params.iter().chain(&network_params).find(|param| param.name.text == name.text).and_then(|param| param.ty.clone());
+            let value = if name.text == "too_long" {
+                match self.choice(&arg.value, &[("truncate", LengthPolicy::Truncate), ("error", LengthPolicy::Error)]) {
+                    Some(LengthPolicy::Truncate) => Value::Variant(Some("truncate".to_owned())),
+                    Some(LengthPolicy::Error) => Value::Variant(Some("error".to_owned())),
+                    None => Value::Error,
+                }
+            } else {
+                let value = self.eval_typed(&arg.value, ty.as_ref(), scope);
+                self.coerce(&name.text, value, ty.as_ref(), arg.value.span)
+            };
+            if value.is_error() {
+                return Value::Error;
+            }
+            values.push((name.text.clone(), value, arg.value.span));
+        }
+        Value::Backbone(Rc::new(PendingBackbone { item, args: values, span, name: RefCell::new(None), applied: RefCell::new(None) }))
+    }
+
+    /// The parameters of the module that a backbone's `: Network(…)` names.
+    fn network_params(&mut self, file: usize, network: &Expr) -> Vec<crate::syntax::ast::Param> {
+        let ExprKind::Call(callee, _) = &network.kind else { return Vec::new() };
+        let ExprKind::Name(name) = &callee.kind else { return Vec::new() };
+        let Some(item) = self.library.lookup(file, name) else { return Vec::new() };
+        match &self.library.item(item).kind {
+            ItemKind::Module(module) => module.params.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Applies a backbone or an adapter to its input.
+    pub fn apply(&mut self, head: &Value, inputs: Vec<(Value, Span)>, span: Span) -> Value {
+        if inputs.iter().any(|(value, _)| value.is_error()) {
+            return Value::Error;
+        }
+        match head {
+            Value::Backbone(backbone) => match inputs.as_slice() {
+                [(Value::Column(column), place)] => self.apply_backbone(backbone, column, *place, span),
+                [(other, place)] => {
+                    self.report(
+                        Diagnostic::error("E0301", format!("a backbone reads a sequence column, not {}", other.describe()))
+                            .label(*place, format!("is {}", other.describe()))
+                            .help("write `table.column |> backbone`"),
+                    );
+                    Value::Error
+                }
+                _ => Value::Error,
+            },
+            Value::Pending(pending) => self.apply_module(pending, inputs, span),
+            _ => Value::Error,
+        }
+    }
+
+    fn part_name(&mut self, wanted: String) -> String {
+        let mut name = wanted.clone();
+        let mut count = 2;
+        while self.experiment.part_names.contains(&name) {
+            name = format!("{wanted}_{count}");
+            count += 1;
+        }
+        self.experiment.part_names.push(name.clone());
+        name
+    }
+
+    /// An adapter learns the sizes that it was not given from its input.
+    fn apply_module(&mut self, pending: &Rc<Pending>, inputs: Vec<(Value, Span)>, span: Span) -> Value {
+        let handle = self.library.item(pending.item);
+        let ItemKind::Module(module) = &handle.kind else { return Value::Error };
+        let existing = pending.instance.borrow().clone();
+        let instance = match existing {
+            Some(instance) => instance,
+            None => {
+                let Some(function) = module.members.iter().find_map(|member| match &member.kind {
+                    MemberKind::Function(function) if member.name.text == "forward" => Some(function),
+                    _ => None,
+                }) else {
+                    self.report(Diagnostic::error("E0312", format!("`{}` cannot be applied", handle.name.text)).label(span, "it has no `forward`"));
+                    return Value::Error;
+                };
+                let mut args = pending.args.clone();
+                for (param, (value, place)) in function.params.iter().zip(&inputs) {
+                    if let (Some(ty), Value::Tensor(tensor)) = (&param.ty, value) {
+                        self.infer_sizes(module, ty, tensor, &mut args, *place);
+                    }
+                }
+                let bound_name = pending.name.borrow().clone();
+                let name = self.part_name(bound_name.unwrap_or_else(|| handle.name.text.clone()));
+                let placed = Pending { item: pending.item, args, span: pending.span, name: RefCell::new(None), instance: RefCell::new(None) };
+                let outer_trainable = std::mem::replace(&mut self.trainable, true);
+                let instance = self.instantiate(&placed, &name, "", false);
+                self.trainable = outer_trainable;
+                let Some(instance) = instance else { return Value::Error };
+                *pending.instance.borrow_mut() = Some(Rc::clone(&instance));
+                instance
+            }
+        };
+        let args: Args = inputs.into_iter().map(|(value, span)| (None, value, span)).collect();
+        self.call_instance(&instance, "forward", args, span)
+    }
+
+    /// Binds module parameters that stand as axes in a signature to the axes of the tensor at their places.
+    fn infer_sizes(&mut self, module: &Module, ty: &crate::syntax::ast::TypeExpr, tensor: &Tensor, args: &mut Vec<(String, Value, Span)>, span: Span) {
+        use crate::syntax::ast::AxisExpr;
+        let Some((_, entries)) = super::call::tensor_type(ty) else { return };
+        let rest = entries.iter().position(|entry| matches!(entry, AxisExpr::Rest(_)));
+        for (index, entry) in entries.iter().enumerate() {
+            let AxisExpr::Size(Expr { kind: ExprKind::Name(name), .. }) = entry else { continue };
+            let wanted = module.params.iter().any(|param| param.name.text == *name && param.default.is_none());
+            if !wanted || args.iter().any(|(other, ..)| other == name) {
+                continue;
+            }
+            let place = match rest {
+                Some(rest) if index > rest => (tensor.axes.len() + index).checked_sub(entries.len()),
+                _ => Some(index),
+            };
+            if let Some(axis) = place.and_then(|place| tensor.axes.get(place)) {
+                let size = self.axis_size(*axis);
+                args.push((name.clone(), Value::Int { size, axis: Some(*axis) }, span));
+            }
+        }
+    }
+
+    fn apply_backbone(&mut self, backbone: &Rc<PendingBackbone>, column: &Column, place: Span, span: Span) -> Value {
+        let existing = backbone.applied.borrow().clone();
+        let applied = match existing {
+            Some(applied) => applied,
+            None => {
+                let Some(applied) = self.place_backbone(backbone) else { return Value::Error };
+                let applied = Rc::new(applied);
+                *backbone.applied.borrow_mut() = Some(Rc::clone(&applied));
+                applied
+            }
+        };
+        let spec = self.experiment.tables[column.data].spec.columns[column.column].clone();
+        let ColumnKind::Sequence { alphabet, length, .. } = spec.kind else {
+            self.report(
+                Diagnostic::error("E0319", format!("`{}` is not a sequence", spec.name)).label(place, "given to a backbone").label(column.span, "declared here"),
+            );
+            return Value::Error;
+        };
+        if alphabet != applied.alphabet {
+            self.wrong_alphabet(&spec.name, alphabet, place, column.span, &applied);
+            return Value::Error;
+        }
+        let Some(ids) = self.token_input(column, &spec.name, length, &applied) else { return Value::Error };
+        self.call_instance(&applied.instance, "forward", vec![(None, Value::Tensor(ids), place)], span)
+    }
+
+    fn wrong_alphabet(&mut self, name: &str, alphabet: Alphabet, place: Span, declared: Span, applied: &AppliedBackbone) {
+        let show = |alphabet: Alphabet| match alphabet {
+            Alphabet::Dna => "DNA",
+            Alphabet::Rna => "RNA",
+            Alphabet::Protein => "protein",
+            Alphabet::Text => "text",
+        };
+        let (has, reads) = (show(alphabet), show(applied.alphabet));
+        self.report(
+            Diagnostic::error("E0320", format!("a {reads} backbone cannot read a {has} column"))
+                .label(place, format!("`{name}` is {has}"))
+                .label(declared, format!("declared {has} here"))
+                .label(applied.alphabet_span, format!("`{}` reads {reads}", applied.name))
+                .help(format!("use a backbone for {has}, or a column of {reads}")),
+        );
+    }
+
+    /// The token ids of a column: an input of the graph, i[seq].
+    fn token_input(&mut self, column: &Column, column_name: &str, length: Option<u64>, applied: &AppliedBackbone) -> Option<Tensor> {
+        let tokenizer = &self.experiment.tokenizers[applied.tokenizer];
+        let special = (tokenizer.prefix.len() + tokenizer.suffix.len()) as u64;
+        let layout = TokenLayout { prefix: tokenizer.prefix.len() as u64, suffix: tokenizer.suffix.len() as u64 };
+        let fixed = length.filter(|_| one_token_a_letter(tokenizer, applied.alphabet)).map(|letters| letters + special);
+        let fixed = fixed.filter(|tokens| applied.policy == LengthPolicy::Truncate || applied.max_length.is_none_or(|most| *tokens <= most));
+        let fixed = fixed.map(|tokens| applied.max_length.map_or(tokens, |most| tokens.min(most)));
+        let name = format!("{}.{}.ids", applied.name, column_name);
+        let (size, source) = match fixed {
+            Some(tokens) => (
+                Size::constant(tokens as i64),
+                InputSource::FixedTokens { data: column.data as u32, column: column_name.to_owned(), tokenizer: applied.tokenizer as u32, tokens },
+            ),
+            None => {
+                let id = LengthId(self.experiment.lengths.len() as u32);
+                self.experiment.lengths.push(LengthSpec {
+                    name: column_name.to_owned(),
+                    data: column.data as u32,
+                    column: column_name.to_owned(),
+                    tokenizer: applied.tokenizer as u32,
+                    max_length: applied.max_length,
+                    policy: applied.policy,
+                });
+                if let Some(emission) = self.emission.as_mut() {
+                    emission.graph.lengths.push(Length { name: column_name.to_owned() });
+                }
+                (Size::atom(Atom::Length(id, column_name.to_owned())), InputSource::Tokens { length: id })
+            }
+        };
+        let axis = self.new_axis("seq", size);
+        self.axes[axis.0 as usize].layout = Some(layout);
+        self.experiment.inputs.push(InputSpec { name: name.clone(), source });
+        Some(self.emit(Op::Input { name }, &[], DType::I32, vec![axis], true))
+    }
+
+    /// Reads a backbone's declaration with the options given, and makes its network.
+    fn place_backbone(&mut self, pending: &PendingBackbone) -> Option<AppliedBackbone> {
+        let handle = self.library.item(pending.item);
+        let ItemKind::Backbone(backbone) = &handle.kind else { return None };
+        let file = pending.item.file;
+        let option = |name: &str| pending.args.iter().find(|(other, ..)| other == name).map(|(_, value, span)| (value.clone(), *span));
+        let mut scope = Scope { file, env: Env::default(), experiment: false, instance: None };
+        for field in &backbone.body.fields {
+            if !BACKBONE_FIELDS.contains(&field.name.text.as_str()) {
+                self.unknown_option("backbone", &field.name, BACKBONE_FIELDS.into_iter());
+                return None;
+            }
+        }
+        for param in &backbone.params {
+            let value = match (option(&param.name.text), &param.default) {
+                (Some((value, _)), _) => value,
+                (None, Some(default)) => {
+                    let value = self.eval_typed(default, param.ty.as_ref(), &mut scope);
+                    self.coerce(&param.name.text, value, param.ty.as_ref(), default.span)
+                }
+                (None, None) => {
+                    self.report(
+                        Diagnostic::error("E0207", format!("`{}` needs `{}`", handle.name.text, param.name.text))
+                            .label(pending.span, format!("`{}` is missing", param.name.text))
+                            .label(param.name.span, "declared here"),
+                    );
+                    return None;
+                }
+            };
+            scope.env.set(&param.name.text, value);
+        }
+        let flag = |name: &str| matches!(option(name), Some((Value::Bool(Some(true)), _)));
+        let weights = self.backbone_weights(&backbone.body, option("weights"), flag("from_scratch"), pending, &mut scope)?;
+        self.use_folder(weights.as_ref().map(|(weights, _)| weights), weights.as_ref().map_or(pending.span, |(_, span)| *span))?;
+        let (alphabet, alphabet_span) = self.backbone_input(&backbone.body, &handle.name, &mut scope)?;
+        let tokenizer = self.backbone_tokenizer(&backbone.body, &handle.name, file)?;
+        let declared_length = match field_value(&backbone.body, "max_length") {
+            None => None,
+            Some(expr) => Some(self.whole(expr, &mut scope)?),
+        };
+        let max_length = match option("max_length") {
+            Some((Value::Int { size, .. }, _)) => size.as_constant().and_then(|value| u64::try_from(value).ok()),
+            Some((Value::None, _)) => None,
+            Some((_, span)) => {
+                self.report(Diagnostic::error("E0301", "`max_length` is a whole number or `none`").label(span, "this value"));
+                return None;
+            }
+            None => declared_length,
+        };
+        let special = (self.experiment.tokenizers[tokenizer].prefix.len() + self.experiment.tokenizers[tokenizer].suffix.len()) as u64;
+        if let (Some(most), Some((_, span))) = (max_length, option("max_length"))
+            && most <= special
+        {
+            self.report(
+                Diagnostic::error("E0317", format!("`max_length` of {most} leaves no room for the sequence")).label(span, format!("{special} tokens are special")),
+            );
+            return None;
+        }
+        let policy = match option("too_long") {
+            Some((Value::Variant(Some(text)), _)) if text == "error" => LengthPolicy::Error,
+            _ => LengthPolicy::Truncate,
+        };
+        let bound_name = pending.name.borrow().clone();
+        let name = self.part_name(bound_name.unwrap_or_else(|| handle.name.text.clone()));
+        let network = self.network_with(&backbone.network, pending, &mut scope)?;
+        if let Some((weights, span)) = weights {
+            let list = |checker: &mut Self, field: &str, scope: &mut Scope| -> Vec<String> {
+                match field_value(&backbone.body, field).map(|expr| checker.eval(expr, scope)) {
+                    Some(Value::List(items)) => items.iter().filter_map(|item| if let Value::Str(text) = item { text.clone() } else { None }).collect(),
+                    _ => Vec::new(),
+                }
+            };
+            let (prefixes, ignore, optional) = (list(self, "prefixes", &mut scope), list(self, "ignore", &mut scope), list(self, "optional", &mut scope));
+            self.experiment.networks.push(Network { root: name.clone(), weights, prefixes, ignore, optional, span });
+            if let Some(emission) = self.emission.as_mut() {
+                emission.network = Some(self.experiment.networks.len() - 1);
+            }
+        }
+        let outer_trainable = std::mem::replace(&mut self.trainable, !flag("frozen"));
+        let instance = self.instantiate(&network, &name, "", false);
+        self.trainable = outer_trainable;
+        if let Some(emission) = self.emission.as_mut() {
+            emission.network = None;
+        }
+        self.config = None;
+        self.weights_folder = None;
+        Some(AppliedBackbone { name, instance: instance?, tokenizer, alphabet, alphabet_span, max_length, policy })
+    }
+
+    /// The weights that apply: the option, else the declaration, unless it starts from scratch.
+    fn backbone_weights(
+        &mut self,
+        body: &Body,
+        option: Option<(Value, Span)>,
+        from_scratch: bool,
+        pending: &PendingBackbone,
+        scope: &mut Scope,
+    ) -> Option<Option<(WeightsValue, Span)>> {
+        if from_scratch {
+            return Some(None);
+        }
+        let (value, span) = match (option, field_value(body, "weights")) {
+            (Some(given), _) => given,
+            (None, Some(expr)) => (self.eval(expr, scope), expr.span),
+            (None, None) => return Some(None),
+        };
+        let span = if self.is_std(span) { pending.span } else { span };
+        match value {
+            Value::Weights(weights) => Some(Some((weights, span))),
+            Value::None => Some(None),
+            Value::Error => None,
+            other => {
+                self.report(
+                    Diagnostic::error("E0301", format!("weights are `folder(\"…\")` or `hub(\"…\")`, not {}", other.describe())).label(span, "this value"),
+                );
+                None
+            }
+        }
+    }
+
+    fn is_std(&self, span: Span) -> bool {
+        self.library.sources.name(span.file).starts_with("std/")
+    }
+
+    /// Makes `config(…)` and `file(…)` those of a folder of weights.
+    fn use_folder(&mut self, weights: Option<&WeightsValue>, span: Span) -> Option<()> {
+        self.config = None;
+        self.weights_folder = None;
+        let Some(WeightsValue::Folder(folder)) = weights else { return Some(()) };
+        let text = match self.world.folder_text(folder, "config.json") {
+            Ok(text) => text,
+            Err(mut diagnostic) => {
+                diagnostic.labels.insert(0, mgx_diag::Label { span, text: "these weights".to_owned() });
+                self.report(diagnostic);
+                return None;
+            }
+        };
+        self.weights_folder = Some(folder.clone());
+        if let Some(text) = text {
+            match serde_json::from_str(&text) {
+                Ok(config) => self.config = Some(config),
+                Err(error) => {
+                    self.report(Diagnostic::error("E0315", format!("`{folder}/config.json` is not JSON: {error}")).label(span, "these weights"));
+                    return None;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn backbone_input(&mut self, body: &Body, name: &Name, scope: &mut Scope) -> Option<(Alphabet, Span)> {
+        let Some(expr) = field_value(body, "input") else {
+            self.report(Diagnostic::error("E0321", format!("the backbone `{}` does not say what it reads", name.text)).label(name.span, "declared here").help("add `input = dna` (or rna, protein, text)"));
+            return None;
+        };
+        match self.eval(expr, scope) {
+            Value::Alphabet(alphabet) => Some((alphabet, expr.span)),
+            Value::Error => None,
+            other => {
+                self.report(Diagnostic::error("E0321", format!("a backbone reads dna, rna, protein or text, not {}", other.describe())).label(expr.span, "this value"));
+                None
+            }
+        }
+    }
+
+    fn backbone_tokenizer(&mut self, body: &Body, name: &Name, file: usize) -> Option<usize> {
+        let item = match field_value(body, "tokenizer").map(|expr| (&expr.kind, expr.span)) {
+            Some((ExprKind::Name(tokenizer), span)) => match self.library.lookup(file, tokenizer) {
+                Some(item) => item,
+                None => {
+                    let mut diagnostic = Diagnostic::error("E0204", format!("`{tokenizer}` is not defined")).label(span, "not found");
+                    if let Some(near) = nearest(tokenizer, self.library.visible(file)) {
+                        diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+                    }
+                    self.report(diagnostic);
+                    return None;
+                }
+            },
+            _ => {
+                self.report(Diagnostic::error("E0321", format!("the backbone `{}` has no tokenizer", name.text)).label(name.span, "declared here").help("add `tokenizer = name_of_a_tokenizer`"));
+                return None;
+            }
+        };
+        let spec = self.tokenizer(item)?;
+        if let Some(index) = self.experiment.tokenizers.iter().position(|other| *other == spec) {
+            return Some(index);
+        }
+        self.experiment.tokenizers.push(spec);
+        Some(self.experiment.tokenizers.len() - 1)
+    }
+
+    /// The network's call with the user's overrides put in.
+    fn network_with(&mut self, network: &Expr, pending: &PendingBackbone, scope: &mut Scope) -> Option<Rc<Pending>> {
+        let Value::Pending(base) = self.eval(network, scope) else { return None };
+        let ItemKind::Module(module) = &self.library.item(base.item).kind.clone() else { return None };
+        let mut args = base.args.clone();
+        for (name, value, span) in &pending.args {
+            if module.params.iter().any(|param| param.name.text == *name) && !scope.env.vars.iter().any(|(other, _)| other == name) {
+                args.retain(|(other, ..)| other != name);
+                args.push((name.clone(), value.clone(), *span));
+            }
+        }
+        Some(Rc::new(Pending { item: base.item, args, span: pending.span, name: RefCell::new(None), instance: RefCell::new(None) }))
+    }
+
+    /// `task = classification(logits, table.label)`.
+    fn task(&mut self, expr: &Expr, scope: &mut Scope) {
+        let ExprKind::Call(callee, args) = &expr.kind else {
+            self.report(Diagnostic::error("E0507", "a task is a call").label(expr.span, "not a task").help("write `task = classification(logits, table.label)`"));
+            return;
+        };
+        let Value::Item(item) = self.eval(callee, scope) else { return };
+        let handle = self.library.item(item);
+        let ItemKind::Module(module) = &handle.kind else {
+            self.report(Diagnostic::error("E0507", format!("`{}` is not a task", handle.name.text)).label(callee.span, "not a task"));
+            return;
+        };
+        if module.role != ModuleRole::Task {
+            self.report(Diagnostic::error("E0507", format!("`{}` is not a task", handle.name.text)).label(callee.span, "not a task").label(handle.name.span, "declared here"));
+            return;
+        }
+        let args = self.eval_args_for(&module.params, None, args, scope);
+        if args.iter().any(|(_, value, _)| value.is_error()) {
+            return;
+        }
+        let Some(slots) = self.arrange(&handle.name.text, &module.params, args, expr.span) else { return };
+        let mut task_scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
+        let mut targets = Vec::new();
+        let mut bound = Vec::new();
+        for (param, slot) in module.params.iter().zip(slots) {
+            let (value, place) = match (slot, &param.default) {
+                (Some(given), _) => given,
+                (None, Some(default)) => (self.eval_typed(default, param.ty.as_ref(), &mut task_scope), default.span),
+                (None, None) => {
+                    self.report(
+                        Diagnostic::error("E0207", format!("`{}` needs `{}`", handle.name.text, param.name.text))
+                            .label(expr.span, format!("`{}` is missing", param.name.text))
+                            .label(param.name.span, "declared here"),
+                    );
+                    return;
+                }
+            };
+            let value = self.coerce(&param.name.text, value, param.ty.as_ref(), place);
+            let value = match (value, param.ty.as_ref().and_then(super::call::tensor_type)) {
+                (Value::Error, _) => return,
+                (Value::Column(column), Some((_, axes))) => {
+                    let Some((name, tensor)) = self.target(&column, axes, place, &mut task_scope) else { return };
+                    targets.push((param.name.text.clone(), name));
+                    Value::Tensor(tensor)
+                }
+                (Value::Tensor(tensor), Some((_, axes))) => {
+                    match self.match_axes(axes, &tensor, &mut task_scope, None, &mut bound, place, &param.name) {
+                        Some(tensor) => Value::Tensor(tensor),
+                        None => return,
+                    }
+                }
+                (value, _) => value,
+            };
+            task_scope.env.set(&param.name.text, value);
+        }
+        self.task_members(module, &targets, &mut task_scope);
+    }
+
+    /// The label of a sample: a class number i[], or numbers f[outputs].
+    fn target(&mut self, column: &Column, axes: &[crate::syntax::ast::AxisExpr], place: Span, scope: &mut Scope) -> Option<(String, Tensor)> {
+        let table = self.experiment.tables[column.data].spec.clone();
+        let spec = &table.columns[column.column];
+        let name = format!("{}.{}", table.name, spec.name);
+        let wanted = match axes {
+            [crate::syntax::ast::AxisExpr::Size(expr)] => match self.eval(expr, scope) {
+                Value::Int { axis: Some(axis), .. } => axis,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let size = self.axis_size(wanted);
+        match &spec.kind {
+            ColumnKind::Class { names } => {
+                if size.as_constant() != Some(names.len() as i64) {
+                    self.report(
+                        Diagnostic::error("E0501", format!("{size} outputs for {} classes", names.len()))
+                            .label(place, format!("`{}` has {} classes: {}", spec.name, names.len(), names.join(", ")))
+                            .label(column.span, "declared here")
+                            .help(format!("give the adapter `outputs = {}`", names.len())),
+                    );
+                    return None;
+                }
+                self.axes[wanted.0 as usize].classes = Some(Rc::new(names.clone()));
+                self.experiment.inputs.push(InputSpec {
+                    name: name.clone(),
+                    source: InputSource::Class { data: column.data as u32, column: spec.name.clone() },
+                });
+                let tensor = self.emit(Op::Input { name: name.clone() }, &[], DType::I32, Vec::new(), true);
+                Some((spec.name.clone(), tensor))
+            }
+            ColumnKind::Real => {
+                if size.as_constant() != Some(1) {
+                    self.report(
+                        Diagnostic::error("E0501", format!("{size} outputs for one number"))
+                            .label(place, format!("`{}` is one number", spec.name))
+                            .label(column.span, "declared here")
+                            .help("give the adapter `outputs = 1`"),
+                    );
+                    return None;
+                }
+                self.experiment.inputs.push(InputSpec {
+                    name: name.clone(),
+                    source: InputSource::Real { data: column.data as u32, column: spec.name.clone() },
+                });
+                let tensor = self.emit(Op::Input { name }, &[], DType::F32, Vec::new(), true);
+                let tensor = self.emit(Op::Broadcast, &[&tensor], DType::F32, vec![wanted], true);
+                Some((spec.name.clone(), tensor))
+            }
+            _ => {
+                self.report(Diagnostic::error("E0319", format!("`{}` is not a label", spec.name)).label(place, "used as a label").label(column.span, "declared here").help("labels are `class(…)` and `real` columns"));
+                None
+            }
+        }
+    }
+
+    fn task_members(&mut self, module: &Module, targets: &[(String, String)], scope: &mut Scope) {
+        let mut task = TaskOutputs::default();
+        for member in &module.members {
+            match &member.kind {
+                MemberKind::Let(expr) => {
+                    let value = self.eval(expr, scope);
+                    let value = self.named_size(&member.name.text, value);
+                    scope.env.set(&member.name.text, value);
+                }
+                MemberKind::Part { value: expr, .. } if member.name.text == "loss" => {
+                    let value = self.eval(expr, scope);
+                    let Value::Tensor(loss) = value else { return };
+                    if !loss.axes.is_empty() || loss.dtype != DType::F32 {
+                        let shown = self.show_tensor(&loss);
+                        self.report(Diagnostic::error("E0401", "the loss of a sample is one number").label(expr.span, format!("is {shown}")).help("sum or average over its axes"));
+                        return;
+                    }
+                    task.loss = loss.node;
+                    task.loss_span = Some(self.call_site);
+                }
+                MemberKind::Output(expr) => {
+                    let value = self.eval(expr, scope);
+                    let Value::Tensor(tensor) = value else { return };
+                    let classes = tensor.axes.last().and_then(|axis| self.axis(*axis).classes.clone());
+                    let kind = match classes {
+                        Some(names) => OutputKind::Probabilities { names: names.to_vec() },
+                        None if targets.is_empty() => OutputKind::Embedding,
+                        None => OutputKind::Values,
+                    };
+                    if let (Some(emission), Some(node)) = (self.emission.as_mut(), tensor.node) {
+                        emission.graph.outputs.push(Output { name: member.name.text.clone(), node });
+                    }
+                    task.outputs.push(OutputSpec { name: member.name.text.clone(), kind });
+                    scope.env.set(&member.name.text, Value::Tensor(tensor));
+                }
+                MemberKind::Metric(expr) => match metric(&member.name.text, expr, targets) {
+                    Some(spec) => task.metrics.push(spec),
+                    None => self.report(
+                        Diagnostic::error("E0509", "a metric is `kind(output, target)`")
+                            .label(expr.span, "not a metric")
+                            .help("kinds are accuracy, macro_f1, mcc, auroc, mse, mae, r2, pearson, spearman"),
+                    ),
+                },
+                _ => self.report(
+                    Diagnostic::error("E0509", "a task has `loss`, `output`s, `metric`s and `let`s").label(member.span, "not one of them"),
+                ),
+            }
+        }
+        self.experiment.task = Some(task);
+    }
+}
+
+fn metric(name: &str, expr: &Expr, targets: &[(String, String)]) -> Option<MetricSpec> {
+    let ExprKind::Call(callee, args) = &expr.kind else { return None };
+    let ExprKind::Name(kind) = &callee.kind else { return None };
+    let kind = match kind.as_str() {
+        "accuracy" => MetricKind::Accuracy,
+        "macro_f1" => MetricKind::MacroF1,
+        "mcc" => MetricKind::Mcc,
+        "auroc" => MetricKind::Auroc,
+        "mse" => MetricKind::Mse,
+        "mae" => MetricKind::Mae,
+        "r2" => MetricKind::R2,
+        "pearson" => MetricKind::Pearson,
+        "spearman" => MetricKind::Spearman,
+        _ => return None,
+    };
+    let word = |arg: &Arg| if let ExprKind::Name(name) = &arg.value.kind { Some(name.clone()) } else { None };
+    let [prediction, target] = args.as_slice() else { return None };
+    let target = word(target)?;
+    let target = targets.iter().find(|(param, _)| *param == target).map(|(_, column)| column.clone())?;
+    Some(MetricSpec { name: name.to_owned(), kind, prediction: word(prediction)?, target })
+}

@@ -1,0 +1,435 @@
+//! Parts: modules with arguments, placed in the program with their parameters.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use mgx_diag::{Diagnostic, Span};
+use mgx_ir::graph::{DType, GraphParam, Node, Op, ParamId, Type};
+use mgx_ir::plan::Init;
+
+use super::call::{Args, tensor_type};
+use super::expr::Scope;
+use super::library::ItemRef;
+use super::value::{AxisRef, Env, Instance, Pending, Tensor, Value};
+use super::{Checker, ParamInfo};
+use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, Member, MemberKind, Module, ModuleRole, Name, Param, Repeat};
+
+/// `a.b`, or whichever is not empty.
+pub fn join(path: &str, name: &str) -> String {
+    match (path.is_empty(), name.is_empty()) {
+        (true, _) => name.to_owned(),
+        (_, true) => path.to_owned(),
+        _ => format!("{path}.{name}"),
+    }
+}
+
+impl Checker<'_> {
+    /// A call of a module: its arguments are bound; it gets its place later.
+    pub fn pending_module(&mut self, item: ItemRef, module: &Module, first: Option<(Value, Span)>, args: &[Arg], span: Span, scope: &mut Scope) -> Value {
+        let args = self.eval_args_for(&module.params, first, args, scope);
+        self.pending_with(item, &module.params, args, span)
+    }
+
+    pub fn pending_with(&mut self, item: ItemRef, params: &[Param], args: Args, span: Span) -> Value {
+        if args.iter().any(|(_, value, _)| value.is_error()) {
+            return Value::Error;
+        }
+        let name = self.library.item(item).name.text.clone();
+        let Some(slots) = self.arrange(&name, params, args, span) else { return Value::Error };
+        let mut bound = Vec::new();
+        for (param, slot) in params.iter().zip(slots) {
+            let Some((value, place)) = slot else { continue };
+            let value = self.coerce(&param.name.text, value, param.ty.as_ref(), place);
+            if value.is_error() {
+                return Value::Error;
+            }
+            bound.push((param.name.text.clone(), value, place));
+        }
+        Value::Pending(Rc::new(Pending { item, args: bound, span, name: RefCell::new(None), instance: RefCell::new(None) }))
+    }
+
+    /// Places a module at a path: binds its parameters, checks its conditions, makes its members.
+    pub fn instantiate(&mut self, pending: &Pending, path: &str, key: &str, shallow: bool) -> Option<Rc<Instance>> {
+        let handle = self.library.item(pending.item);
+        let ItemKind::Module(module) = &handle.kind else { return None };
+        let instance = Rc::new(Instance {
+            item: pending.item,
+            path: path.to_owned(),
+            key: key.to_owned(),
+            shallow,
+            env: RefCell::new(Env::default()),
+            outer: RefCell::new(Vec::new()),
+            calls: Cell::new(0),
+        });
+        let mut scope = Scope { file: pending.item.file, env: Env::default(), experiment: false, instance: None };
+        let mut bound: Vec<AxisRef> = Vec::new();
+        for param in &module.params {
+            let given = pending.args.iter().find(|(name, ..)| *name == param.name.text);
+            let (value, place) = match (given, &param.default) {
+                (Some((_, value, place)), _) => (value.clone(), *place),
+                (None, Some(default)) => {
+                    let value = self.eval_typed(default, param.ty.as_ref(), &mut scope);
+                    (self.coerce(&param.name.text, value, param.ty.as_ref(), default.span), default.span)
+                }
+                (None, None) => {
+                    self.report(
+                        Diagnostic::error("E0207", format!("`{}` needs `{}`", handle.name.text, param.name.text))
+                            .label(pending.span, format!("`{}` is missing", param.name.text))
+                            .label(param.name.span, "declared here"),
+                    );
+                    return None;
+                }
+            };
+            let value = match value {
+                Value::Error => return None,
+                Value::Int { size, axis } => {
+                    let inner = self.new_axis(&param.name.text, size.clone());
+                    if let Some(outer) = axis {
+                        self.axes[inner.0 as usize].origin = Some(outer);
+                        self.axes[inner.0 as usize].layout = self.axis(outer).layout;
+                        self.axes[inner.0 as usize].classes = self.axis(outer).classes.clone();
+                        instance.outer.borrow_mut().push((inner, outer));
+                    }
+                    Value::Int { size, axis: Some(inner) }
+                }
+                Value::Tensor(tensor) => match param.ty.as_ref().and_then(tensor_type) {
+                    Some((_, axes)) => Value::Tensor(self.match_axes(axes, &tensor, &mut scope, Some(&instance), &mut bound, place, &param.name)?),
+                    None => Value::Tensor(tensor),
+                },
+                other => other,
+            };
+            scope.env.set(&param.name.text, value);
+        }
+        for condition in &module.conditions {
+            if !self.hold(condition, &mut scope, pending.span) {
+                return None;
+            }
+        }
+        let mut ok = true;
+        for member in &module.members {
+            ok &= self.member_value(member, &instance, &mut scope);
+        }
+        *instance.env.borrow_mut() = scope.env;
+        ok.then_some(instance)
+    }
+
+    /// Makes one member; false if that failed.
+    fn member_value(&mut self, member: &Member, instance: &Rc<Instance>, scope: &mut Scope) -> bool {
+        let name = &member.name.text;
+        let value = match &member.kind {
+            MemberKind::Let(expr) => {
+                let value = self.eval(expr, scope);
+                self.named_size(name, value)
+            }
+            MemberKind::Function(_) | MemberKind::Output(_) | MemberKind::Metric(_) => return true,
+            // In a task, `loss = …` is evaluated when the task is.
+            MemberKind::Part { .. } if self.role_of(instance.item) == Some(ModuleRole::Task) => return true,
+            _ if instance.shallow => return true,
+            MemberKind::Param { ty, init, condition, at } => {
+                if let Some(condition) = condition {
+                    match self.eval(condition, scope) {
+                        Value::Bool(Some(false)) => {
+                            scope.env.set(name, Value::Absent);
+                            return true;
+                        }
+                        Value::Error => return false,
+                        _ => {}
+                    }
+                }
+                let init = match init {
+                    None => Value::Init(Init::Constant(0.0)),
+                    Some(init) => self.eval(init, scope),
+                };
+                let Some(key) = self.key(at.as_ref(), name, scope) else { return false };
+                self.parameter(ty, &init, init_span(member), join(&instance.path, name), join(&instance.key, &key), scope)
+            }
+            // An optimizer's state comes to its update as an argument.
+            MemberKind::State { .. } if self.role_of(instance.item) == Some(ModuleRole::Optimizer) => return true,
+            MemberKind::State { .. } => {
+                self.report(
+                    Diagnostic::error("E0211", "state is for optimizers").label(member.span, "in a module").help("a module's values are parameters: `param f[…]`"),
+                );
+                return false;
+            }
+            MemberKind::Part { repeat, value, condition, at } => {
+                if let Some(condition) = condition {
+                    match self.eval(condition, scope) {
+                        Value::Bool(Some(false)) => {
+                            scope.env.set(name, Value::Absent);
+                            return true;
+                        }
+                        Value::Error => return false,
+                        _ => {}
+                    }
+                }
+                match repeat {
+                    Some(repeat) => self.repeated(name, repeat, value, at.as_ref(), instance, scope),
+                    None => {
+                        let part = self.eval(value, scope);
+                        let Some(key) = self.key(at.as_ref(), name, scope) else { return false };
+                        self.place(part, &join(&instance.path, name), &join(&instance.key, &key))
+                    }
+                }
+            }
+        };
+        let ok = !value.is_error();
+        scope.env.set(name, value);
+        ok
+    }
+
+    fn role_of(&self, item: ItemRef) -> Option<ModuleRole> {
+        match &self.library.item(item).kind {
+            ItemKind::Module(module) => Some(module.role),
+            _ => None,
+        }
+    }
+
+    /// A part that is written without a place gets one; other values stay what they are (`decoder = embedding.weight`).
+    fn place(&mut self, part: Value, path: &str, key: &str) -> Value {
+        match part {
+            Value::Pending(pending) => {
+                let shallow = self.emission.is_none();
+                self.instantiate(&pending, path, key, shallow).map_or(Value::Error, Value::Part)
+            }
+            other => other,
+        }
+    }
+
+    fn repeated(&mut self, name: &str, repeat: &Repeat, value: &Expr, at: Option<&Expr>, instance: &Rc<Instance>, scope: &mut Scope) -> Value {
+        let count = match self.eval(&repeat.count, scope) {
+            Value::Int { size, .. } => self.facts.apply(&size).as_constant(),
+            Value::Error => return Value::Error,
+            other => {
+                self.report(Diagnostic::error("E0304", format!("a number of repetitions is an integer, not {}", other.describe())).label(repeat.count.span, "this value"));
+                return Value::Error;
+            }
+        };
+        // Checked by itself, a module has an unknown number of parts: one stands for all.
+        let known = count.unwrap_or(1).max(0);
+        let mut parts = Vec::new();
+        for index in 0..known {
+            let depth = scope.env.vars.len();
+            if let Some(index_name) = &repeat.index {
+                scope.env.set(&index_name.text, if count.is_some() { Value::int(index) } else { Value::Int { size: self.unknown_size(&index_name.text), axis: None } });
+            }
+            let part = self.eval(value, scope);
+            let key = match at {
+                None => Some(format!("{name}.{index}")),
+                Some(_) => self.key(at, name, scope),
+            };
+            scope.env.vars.truncate(depth);
+            let Some(key) = key else { return Value::Error };
+            match self.place(part, &format!("{}[{index}]", join(&instance.path, name)), &join(&instance.key, &key)) {
+                Value::Part(part) => parts.push(part),
+                Value::Error => return Value::Error,
+                other => {
+                    self.report(Diagnostic::error("E0312", format!("{} cannot be repeated", other.describe())).label(value.span, "not a part"));
+                    return Value::Error;
+                }
+            }
+        }
+        Value::Parts(Rc::new(parts))
+    }
+
+    /// The key in the checkpoint: the text after `at`, or the member's name.
+    fn key(&mut self, at: Option<&Expr>, name: &str, scope: &mut Scope) -> Option<String> {
+        match at {
+            None => Some(name.to_owned()),
+            Some(expr) => match self.eval(expr, scope) {
+                Value::Str(Some(text)) => Some(text),
+                Value::Str(None) => Some(String::new()),
+                Value::Error => None,
+                other => {
+                    self.report(Diagnostic::error("E0301", format!("`at` takes a text, not {}", other.describe())).label(expr.span, "this value"));
+                    None
+                }
+            },
+        }
+    }
+
+    fn parameter(&mut self, ty: &crate::syntax::ast::TypeExpr, init: &Value, init_span: Span, path: String, key: String, scope: &mut Scope) -> Value {
+        let Some((DType::F32, entries)) = tensor_type(ty) else {
+            self.report(Diagnostic::error("E0301", "a parameter is a tensor `f[…]`").label(ty.span, "this type"));
+            return Value::Error;
+        };
+        let init = match init {
+            Value::Init(init) => *init,
+            Value::Error => return Value::Error,
+            Value::Float(None) => Init::Constant(0.0),
+            other => {
+                self.report(
+                    Diagnostic::error("E0301", format!("a parameter starts from an initialisation, not {}", other.describe()))
+                        .label(init_span, "this value")
+                        .help("write `zeros`, `ones`, `constant(c)`, `normal(std)` or `uniform(bound)`"),
+                );
+                return Value::Error;
+            }
+        };
+        let Some(axes) = self.declared_axes(entries, scope, true) else { return Value::Error };
+        let axes: Vec<AxisRef> = axes.into_iter().flatten().collect();
+        let shown: Vec<String> = axes.iter().map(|axis| self.axis(*axis).name.clone()).collect();
+        let sizes: Vec<Option<u64>> = axes.iter().map(|axis| self.axis_size(*axis).as_constant().and_then(|size| u64::try_from(size).ok())).collect();
+        let spans = vec![self.span];
+        let trainable = self.trainable;
+        let graph_axes: Option<Vec<_>> = axes.iter().map(|axis| self.axis(*axis).graph).collect();
+        let span = ty.span;
+        let Some(emission) = self.emission.as_mut() else {
+            return Value::Tensor(Tensor { dtype: DType::F32, axes, per_sample: false, node: None });
+        };
+        let (Some(graph_axes), Some(shape)) = (graph_axes, sizes.into_iter().collect::<Option<Vec<u64>>>()) else {
+            self.report(Diagnostic::error("E0403", "a parameter's axes have sizes that are the same for all samples").label(span, "this type"));
+            return Value::Error;
+        };
+        let id = ParamId(emission.graph.params.len() as u32);
+        emission.graph.params.push(GraphParam { path: path.clone(), axes: graph_axes.clone(), trainable });
+        emission.params.push(ParamInfo { path, key, axes: shown, shape, init, trainable, network: emission.network });
+        let ty = Type { dtype: DType::F32, axes: graph_axes, per_sample: false };
+        let node = emission.graph.add_node(Node { op: Op::Param(id), inputs: Vec::new(), ty, path: None, spans });
+        Value::Tensor(Tensor { dtype: DType::F32, axes, per_sample: false, node: Some(node) })
+    }
+
+    /// A member of a part of which only the signature is known.
+    pub fn declared_member(&mut self, instance: &Rc<Instance>, name: &Name) -> Value {
+        let handle = self.library.item(instance.item);
+        let ItemKind::Module(module) = &handle.kind else { return Value::Error };
+        let Some(member) = module.members.iter().find(|member| member.name.text == name.text) else {
+            let known: Vec<&str> = module.members.iter().map(|member| member.name.text.as_str()).collect();
+            let mut diagnostic = Diagnostic::error("E0205", format!("`{}` has no part `{}`", handle.name.text, name.text)).label(name.span, "not found");
+            if let Some(near) = mgx_diag::nearest(&name.text, known) {
+                diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+            }
+            self.report(diagnostic);
+            return Value::Error;
+        };
+        let mut scope = Scope { file: instance.item.file, env: instance.env.borrow().clone(), experiment: false, instance: None };
+        match &member.kind {
+            MemberKind::Param { ty, .. } => {
+                let value = self.declared_value(ty, &mut scope, false, name.span);
+                if let Value::Tensor(tensor) = &value {
+                    let outer = instance.outer.borrow().clone();
+                    let pairs: Vec<_> = tensor.axes.iter().filter_map(|axis| outer.iter().find(|(inner, _)| inner == axis).copied()).collect();
+                    return Value::Tensor(self.rename(tensor, &pairs));
+                }
+                value
+            }
+            MemberKind::Part { value, repeat: None, .. } => {
+                let part = self.eval(value, &mut scope);
+                self.place(part, "", "")
+            }
+            _ => Value::Error,
+        }
+    }
+
+    /// Checks a module by itself: every function body against its signature, for any sizes that the `where` clauses allow.
+    pub fn check_module(&mut self, item: ItemRef) {
+        let handle = self.library.item(item);
+        let ItemKind::Module(module) = &handle.kind else { return };
+        if module.role == ModuleRole::Task {
+            return;
+        }
+        self.facts = super::size::Facts::default();
+        self.span = handle.name.span;
+        let mut args = Vec::new();
+        for param in &module.params {
+            let value = self.unknown_value(param.ty.as_ref(), &param.name.text, item.file);
+            match value {
+                Value::Tensor(_) | Value::Error => {}
+                value => args.push((param.name.text.clone(), value, param.name.span)),
+            }
+        }
+        // Parameters that are tensors have the axes of the other parameters: they are bound in a second step.
+        let tensor_params: Vec<&Param> = module.params.iter().filter(|param| param.ty.as_ref().is_some_and(|ty| tensor_type(ty).is_some())).collect();
+        let mut scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
+        for (name, value, _) in &mut args {
+            *value = self.named_size(name, value.clone());
+            scope.env.set(name.clone(), value.clone());
+        }
+        for param in tensor_params {
+            if let Some(ty) = &param.ty {
+                let value = self.unknown_tensor(ty, &mut scope, false);
+                args.push((param.name.text.clone(), value, param.name.span));
+            }
+        }
+        let pending = Pending { item, args, span: handle.name.span, name: RefCell::new(None), instance: RefCell::new(None) };
+        let Some(instance) = self.instantiate(&pending, "", "", false) else { return };
+        for member in &module.members {
+            let MemberKind::Function(function) = &member.kind else { continue };
+            let mut scope = Scope { file: item.file, env: instance.env.borrow().clone(), experiment: false, instance: None };
+            let args = function
+                .params
+                .iter()
+                .map(|param| {
+                    let value = match &param.ty {
+                        Some(ty) if tensor_type(ty).is_some() => self.unknown_tensor(ty, &mut scope, true),
+                        ty => self.unknown_value(ty.as_ref(), &param.name.text, item.file),
+                    };
+                    (None, value, param.name.span)
+                })
+                .collect();
+            let env = instance.env.borrow().clone();
+            self.call_function(function, &member.name.text, item.file, env, Some(&instance), args, member.name.span);
+        }
+    }
+
+    fn unknown_value(&mut self, ty: Option<&crate::syntax::ast::TypeExpr>, name: &str, file: usize) -> Value {
+        use crate::syntax::ast::TypeExprKind as K;
+        let Some(ty) = ty else { return Value::Error };
+        match &ty.kind {
+            K::Optional(inner) => self.unknown_value(Some(inner), name, file),
+            K::List(_) => {
+                self.next_var += 1;
+                Value::UnknownList(self.next_var)
+            }
+            K::Record(_) | K::Error => Value::Error,
+            K::Named { name: type_name, .. } => match type_name.text.as_str() {
+                "int" | "dim" | "axis" => {
+                    let size = self.unknown_size(name);
+                    let axis = self.new_axis(name, size.clone());
+                    Value::Int { size, axis: Some(axis) }
+                }
+                "float" => Value::Float(None),
+                "bool" => Value::Bool(None),
+                "str" | "path" => Value::Str(None),
+                "enum" => Value::Variant(None),
+                "init" => Value::Init(Init::Constant(0.0)),
+                _ => Value::Error,
+            },
+        }
+    }
+
+    /// A tensor of a declared type; names that mean nothing yet become axes of unknown size.
+    fn unknown_tensor(&mut self, ty: &crate::syntax::ast::TypeExpr, scope: &mut Scope, per_sample: bool) -> Value {
+        let Some((dtype, entries)) = tensor_type(ty) else { return Value::Error };
+        let mut axes = Vec::new();
+        for entry in entries {
+            match entry {
+                crate::syntax::ast::AxisExpr::Rest(_) => {
+                    let size = self.unknown_size("rest");
+                    axes.push(self.new_axis("rest", size));
+                }
+                crate::syntax::ast::AxisExpr::Size(expr) => {
+                    if let ExprKind::Name(name) = &expr.kind
+                        && scope.env.get(name).is_none()
+                    {
+                        let size = self.unknown_size(name);
+                        let axis = self.new_axis(name, size.clone());
+                        scope.env.set(name, Value::Int { size, axis: Some(axis) });
+                    }
+                    match self.eval(expr, scope) {
+                        Value::Int { axis: Some(axis), .. } => axes.push(axis),
+                        Value::Int { size, axis: None } => axes.push(self.new_axis("size", size)),
+                        _ => return Value::Error,
+                    }
+                }
+            }
+        }
+        Value::Tensor(Tensor { dtype, axes, per_sample, node: None })
+    }
+}
+
+fn init_span(member: &Member) -> Span {
+    match &member.kind {
+        MemberKind::Param { init: Some(init), .. } => init.span,
+        _ => member.span,
+    }
+}

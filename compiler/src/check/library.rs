@@ -1,0 +1,208 @@
+//! The files of a program: the user's, what they import, and the standard library.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use mgx_diag::{Diagnostic, SourceMap, Span, nearest};
+
+use super::world::World;
+use crate::stdlib;
+use crate::syntax::{ast, parse};
+
+/// A declaration: which file, which item of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ItemRef {
+    pub file: usize,
+    pub item: usize,
+}
+
+/// A file with what its names mean.
+pub struct LoadedFile {
+    pub ast: Rc<ast::File>,
+    /// Names declared or imported here.
+    pub names: BTreeMap<String, ItemRef>,
+    pub is_std: bool,
+}
+
+/// All files loaded so far. Each is parsed once.
+pub struct Library<'w> {
+    world: &'w dyn World,
+    pub sources: SourceMap,
+    pub files: Vec<LoadedFile>,
+    by_path: BTreeMap<String, Option<usize>>,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// The file of the standard library that every file sees without importing it.
+const PRELUDE: &str = "std::prelude";
+
+impl<'w> Library<'w> {
+    /// An empty library with the prelude loaded.
+    pub fn new(world: &'w dyn World) -> Self {
+        let mut library = Self {
+            world,
+            sources: SourceMap::default(),
+            files: Vec::new(),
+            by_path: BTreeMap::new(),
+            diagnostics: Vec::new(),
+        };
+        library.load_std(PRELUDE);
+        library
+    }
+
+    /// Loads a user's file by its path.
+    pub fn load_path(&mut self, path: &str) -> Option<usize> {
+        if let Some(index) = self.by_path.get(path) {
+            return *index;
+        }
+        match self.world.source(path) {
+            Ok(text) => self.load_text(path, path, &text, false),
+            Err(reason) => {
+                self.diagnostics.push(
+                    Diagnostic::error("E0201", format!("cannot read `{path}`: {reason}")).help("give the path of a .mgx file"),
+                );
+                None
+            }
+        }
+    }
+
+    /// Loads text under a name (the text of an editor, or of `--set`).
+    pub fn load_text(&mut self, key: &str, name: &str, text: &str, is_std: bool) -> Option<usize> {
+        let file_id = self.sources.add(name, text);
+        let parsed = parse(file_id, text);
+        self.diagnostics.extend(parsed.diagnostics);
+        self.add_file(key, Rc::new(parsed.file), is_std)
+    }
+
+    fn add_file(&mut self, key: &str, ast: Rc<ast::File>, is_std: bool) -> Option<usize> {
+        let index = self.files.len();
+        self.by_path.insert(key.to_owned(), Some(index));
+        self.files.push(LoadedFile { ast: Rc::clone(&ast), names: BTreeMap::new(), is_std });
+        self.declare(index, &ast);
+        for item in &ast.uses {
+            self.import(index, key, item);
+        }
+        Some(index)
+    }
+
+    fn load_std(&mut self, path: &str) -> Option<usize> {
+        if let Some(index) = self.by_path.get(path) {
+            return *index;
+        }
+        let (name, text) = stdlib::source(path)?;
+        self.load_text(path, name, text, true)
+    }
+
+    fn declare(&mut self, file: usize, ast: &ast::File) {
+        let mut places: BTreeMap<&str, Span> = BTreeMap::new();
+        for (item, declaration) in ast.items.iter().enumerate() {
+            let name = &declaration.name;
+            if let Some(first) = places.get(name.text.as_str()) {
+                self.diagnostics.push(
+                    Diagnostic::error("E0202", format!("`{}` is declared twice", name.text))
+                        .label(name.span, "again here")
+                        .label(*first, "first here")
+                        .help("give one of them another name"),
+                );
+                continue;
+            }
+            places.insert(&name.text, name.span);
+            self.files[file].names.insert(name.text.clone(), ItemRef { file, item });
+        }
+    }
+
+    fn import(&mut self, file: usize, importer: &str, item: &ast::Use) {
+        let path = item.path.iter().map(|name| name.text.as_str()).collect::<Vec<_>>();
+        // `use std::backbones::aido_rna_650m`: the last segment is a name of the module before it; a folder of the library
+        // re-exports what its files declare.
+        for wanted in &item.names {
+            let target = if path.first() == Some(&"std") {
+                self.find_std(&path, &wanted.name.text)
+            } else {
+                let folder = importer.rsplit_once('/').map_or("", |(folder, _)| folder);
+                let relative = format!("{}{}{}.mgx", folder, if folder.is_empty() { "" } else { "/" }, path.join("/"));
+                self.load_path(&relative).and_then(|target| self.files[target].names.get(&wanted.name.text).copied())
+            };
+            let Some(target) = target else {
+                self.unknown_import(&path, wanted, item.span);
+                continue;
+            };
+            let name = wanted.alias.as_ref().unwrap_or(&wanted.name);
+            if let Some(other) = self.files[file].names.insert(name.text.clone(), target)
+                && other != target
+            {
+                self.diagnostics.push(
+                    Diagnostic::error("E0202", format!("`{}` is declared or imported twice", name.text))
+                        .label(name.span, "this import takes a name that is in use")
+                        .help(format!("import it under another name: `{} as other`", wanted.name.text)),
+                );
+            }
+        }
+    }
+
+    fn find_std(&mut self, path: &[&str], name: &str) -> Option<ItemRef> {
+        let joined = path.join("::");
+        if let Some(file) = self.load_std(&joined)
+            && let Some(item) = self.files[file].names.get(name)
+        {
+            return Some(*item);
+        }
+        // The name of a declaration tells its file in most cases; ask the others of the folder after that.
+        for candidate in stdlib::declaring(&joined, name) {
+            if let Some(file) = self.load_std(candidate)
+                && let Some(item) = self.files[file].ast.items.iter().position(|item| item.name.text == name)
+            {
+                return Some(ItemRef { file, item });
+            }
+        }
+        None
+    }
+
+    fn unknown_import(&mut self, path: &[&str], wanted: &ast::UseName, span: Span) {
+        let joined = path.join("::");
+        let mut diagnostic = Diagnostic::error("E0203", format!("there is no `{}` in `{joined}`", wanted.name.text))
+            .label(wanted.name.span, "not found");
+        let known = stdlib::names(&joined);
+        if let Some(near) = nearest(&wanted.name.text, known.iter().map(String::as_str)) {
+            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+        } else if !known.is_empty() {
+            diagnostic = diagnostic.help(format!("`{joined}` has: {}", known.join(", ")));
+        } else if path.first() == Some(&"std") {
+            diagnostic = diagnostic.label(span, "this module of the standard library does not exist").help(format!(
+                "the standard library has: {}",
+                stdlib::modules().collect::<Vec<_>>().join(", ")
+            ));
+        }
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// What a name means in a file: declared, imported, or of the prelude.
+    pub fn lookup(&self, file: usize, name: &str) -> Option<ItemRef> {
+        self.files[file].names.get(name).or_else(|| self.files[0].names.get(name)).copied()
+    }
+
+    /// All names that a file sees, for suggestions.
+    pub fn visible(&self, file: usize) -> impl Iterator<Item = &str> {
+        self.files[file].names.keys().chain(self.files[0].names.keys()).map(String::as_str)
+    }
+
+    /// The syntax of a declaration: its file's tree, kept alive, and the index in it.
+    pub fn item(&self, item: ItemRef) -> ItemHandle {
+        ItemHandle { file: Rc::clone(&self.files[item.file].ast), item: item.item }
+    }
+}
+
+/// A declaration whose syntax stays alive as long as this does.
+#[derive(Clone)]
+pub struct ItemHandle {
+    file: Rc<ast::File>,
+    item: usize,
+}
+
+impl std::ops::Deref for ItemHandle {
+    type Target = ast::Item;
+
+    fn deref(&self) -> &ast::Item {
+        &self.file.items[self.item]
+    }
+}

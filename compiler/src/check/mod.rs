@@ -1,0 +1,205 @@
+//! Checking: names, types, axes; and building the graph of an experiment on the way.
+//!
+//! A module is checked by itself, once, with sizes that are unknown ([`size`]). An experiment is evaluated with its real sizes, which checks it and
+//! builds its graph ([`experiment`]). Problems are collected; what could not be evaluated absorbs everything that depends on it.
+
+mod builtins;
+mod call;
+mod data;
+mod experiment;
+mod expr;
+mod instance;
+mod library;
+mod settings;
+mod size;
+mod tensor;
+mod tokenizer;
+mod value;
+mod world;
+
+pub use experiment::{Elaborated, Network, TaskOutputs};
+pub use library::ItemRef;
+pub use settings::{PredictSettings, TrainSettings};
+pub use world::World;
+
+use mgx_diag::{Diagnostic, SourceMap, Span};
+use mgx_ir::graph::Graph;
+use mgx_ir::plan::Init;
+
+use crate::syntax::ast::ItemKind;
+use library::Library;
+use size::Facts;
+use value::AxisInfo;
+
+/// A parameter as the checker finds it, in the order of the graph's parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamInfo {
+    pub path: String,
+    /// Key in the public checkpoint, relative to its network.
+    pub key: String,
+    pub axes: Vec<String>,
+    pub shape: Vec<u64>,
+    pub init: Init,
+    pub trainable: bool,
+    /// Index into the experiment's networks that have weights.
+    pub network: Option<usize>,
+}
+
+/// The graph being built.
+#[derive(Debug, Default)]
+pub struct Emission {
+    pub graph: Graph,
+    pub params: Vec<ParamInfo>,
+    pub training: bool,
+    /// The network whose parameters are being made.
+    pub network: Option<usize>,
+}
+
+/// One pass over a program.
+pub struct Checker<'w> {
+    world: &'w dyn World,
+    library: Library<'w>,
+    diagnostics: Vec<Diagnostic>,
+    axes: Vec<AxisInfo>,
+    facts: Facts,
+    emission: Option<Emission>,
+    /// The expression that is being evaluated.
+    span: Span,
+    /// The innermost expression of the user's own files around it.
+    call_site: Span,
+    depth: u32,
+    next_var: u32,
+    next_site: u32,
+    /// Are the parameters being made to be trained?
+    trainable: bool,
+    /// `config.json` and folder of the checkpoint that the network being made is loaded from.
+    config: Option<serde_json::Value>,
+    weights_folder: Option<String>,
+    experiment: experiment::ExperimentState,
+}
+
+/// A value given on the command line: `train.batch_size=16`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    pub path: String,
+    pub value: String,
+}
+
+/// What a check found.
+pub struct Checked {
+    pub sources: SourceMap,
+    pub diagnostics: Vec<Diagnostic>,
+    /// The experiments of the file that are free of errors, as they are evaluated (without dropout), in order.
+    pub experiments: Vec<Elaborated>,
+    /// The names of all experiments of the file.
+    pub names: Vec<String>,
+}
+
+impl Checked {
+    /// Was no error found?
+    pub fn is_ok(&self) -> bool {
+        !self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// Checks a file and everything it imports.
+pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
+    let mut checker = Checker::new(world);
+    let file = checker.load(path, overrides);
+    let mut experiments = Vec::new();
+    let mut names = Vec::new();
+    if let Some(file) = file {
+        let ast = std::rc::Rc::clone(&checker.library.files[file].ast);
+        for (item, declaration) in ast.items.iter().enumerate() {
+            let item = ItemRef { file, item };
+            match &declaration.kind {
+                ItemKind::Module(_) => checker.check_module(item),
+                ItemKind::Data(_) => {
+                    checker.table_of(item);
+                }
+                ItemKind::Experiment(_) => {
+                    names.push(declaration.name.text.clone());
+                    if let Some(elaborated) = checker.elaborate(item, false) {
+                        experiments.push(elaborated);
+                    }
+                }
+                ItemKind::Function(_) | ItemKind::Backbone(_) | ItemKind::Tokenizer(_) => {}
+            }
+        }
+    }
+    let (sources, diagnostics) = checker.finish();
+    Checked { sources, diagnostics, experiments, names }
+}
+
+/// Evaluates one experiment of a file as it is in training (`training = true`: with dropout) or in evaluation.
+///
+/// # Errors
+/// Everything that [`check`] would find.
+pub fn elaborate(world: &dyn World, path: &str, overrides: &[Override], experiment: &str, training: bool) -> Result<Elaborated, (SourceMap, Vec<Diagnostic>)> {
+    let mut checker = Checker::new(world);
+    let elaborated = checker.load(path, overrides).and_then(|file| {
+        let item = checker.library.files[file].names.get(experiment).copied()?;
+        checker.elaborate(item, training)
+    });
+    match elaborated {
+        Some(elaborated) if !checker.diagnostics.iter().any(Diagnostic::is_error) => Ok(elaborated),
+        _ => Err(checker.finish()),
+    }
+}
+
+impl<'w> Checker<'w> {
+    fn new(world: &'w dyn World) -> Self {
+        let library = Library::new(world);
+        let span = Span { file: mgx_diag::FileId(0), start: 0, end: 0 };
+        Self {
+            world,
+            library,
+            diagnostics: Vec::new(),
+            axes: Vec::new(),
+            facts: Facts::default(),
+            emission: None,
+            span,
+            call_site: span,
+            depth: 0,
+            next_var: 0,
+            next_site: 0,
+            trainable: true,
+            config: None,
+            weights_folder: None,
+            experiment: experiment::ExperimentState::default(),
+        }
+    }
+
+    fn load(&mut self, path: &str, overrides: &[Override]) -> Option<usize> {
+        let file = self.library.load_path(path)?;
+        settings::apply_overrides(self, file, overrides);
+        Some(file)
+    }
+
+    fn finish(self) -> (SourceMap, Vec<Diagnostic>) {
+        let mut diagnostics = self.library.diagnostics;
+        for diagnostic in self.diagnostics {
+            if !diagnostics.contains(&diagnostic) {
+                diagnostics.push(diagnostic);
+            }
+        }
+        (self.library.sources, diagnostics)
+    }
+
+    /// Takes note of a finding; the same finding at the same place is kept once.
+    fn report(&mut self, mut diagnostic: Diagnostic) {
+        // A finding inside the standard library is a finding about the user's call of it.
+        let inside = diagnostic.labels.first().is_some_and(|label| self.is_std_span(label.span));
+        if inside && !self.is_std_span(self.call_site) && !diagnostic.labels.iter().any(|label| label.span == self.call_site) {
+            let text = "in the evaluation of this".to_owned();
+            diagnostic.labels.insert(0, mgx_diag::Label { span: self.call_site, text });
+        }
+        if !self.diagnostics.contains(&diagnostic) {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    fn is_std_span(&self, span: Span) -> bool {
+        self.library.sources.name(span.file).starts_with("std/")
+    }
+}

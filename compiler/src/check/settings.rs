@@ -1,0 +1,422 @@
+//! `train { … }`, `predict { … }` and values from the command line.
+
+use mgx_diag::{Diagnostic, Span};
+use mgx_ir::graph::{Axis, AxisId, DType, Extent, Graph, NodeId, Op, Output, Type};
+use mgx_ir::plan::{BatchSpec, EarlyStop, Monitor};
+
+use super::expr::Scope;
+use super::value::{AxisRef, Env, Pending, Tensor, Value};
+use super::{Checker, Emission, Override};
+use crate::syntax::ast::{Arg, Body, Expr, ExprKind, FieldKind, ItemKind, MemberKind, ModuleRole, Name};
+use crate::syntax::parse_expr;
+
+/// `train { … }`, evaluated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainSettings {
+    pub span: Span,
+    pub epochs: Option<u64>,
+    pub max_steps: Option<u64>,
+    pub batch: BatchSpec,
+    pub learning_rate: f64,
+    pub optimizer_name: String,
+    /// Inputs `param`, `gradient` and the states over one axis `n`, scalars `learning_rate` and `step`; outputs `param` and the states.
+    pub optimizer: Graph,
+    /// Names of the states.
+    pub states: Vec<String>,
+    /// Scalars: inputs `step`, `total_steps`; output `factor`.
+    pub schedule: Graph,
+    pub clip_norm: Option<f64>,
+    pub accumulate: u64,
+    pub shuffle: bool,
+    pub monitor: String,
+    pub mode: Monitor,
+    pub early_stop: Option<EarlyStop>,
+    pub log_every: u64,
+    pub checkpoint_every: Option<u64>,
+}
+
+/// `predict { … }`, evaluated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PredictSettings {
+    /// Is it written in the program?
+    pub declared: bool,
+    /// The part of the table that is predicted: `train`, `valid`, `test` or `all`.
+    pub on: Option<String>,
+}
+
+const TRAIN_FIELDS: [&str; 16] = [
+    "epochs", "max_steps", "batch_size", "batch_tokens", "optimizer", "schedule", "clip_norm", "accumulate", "shuffle", "monitor", "mode",
+    "patience", "min_delta", "log_every", "checkpoint_every", "precision",
+];
+
+impl Checker<'_> {
+    pub fn train_settings(&mut self, body: &Body, file: usize) -> Option<TrainSettings> {
+        let (block, span) = self.block(body, "train")?;
+        let mut scope = Scope { file, env: Env::default(), experiment: true, instance: None };
+        let mut settings = TrainSettings {
+            span,
+            epochs: None,
+            max_steps: None,
+            batch: BatchSpec::Samples(32),
+            learning_rate: 0.0,
+            optimizer_name: String::new(),
+            optimizer: Graph::default(),
+            states: Vec::new(),
+            schedule: constant_schedule(),
+            clip_norm: None,
+            accumulate: 1,
+            shuffle: true,
+            monitor: "valid_loss".to_owned(),
+            mode: Monitor::Min,
+            early_stop: None,
+            log_every: 50,
+            checkpoint_every: None,
+        };
+        let mut patience = None;
+        let mut min_delta = 0.0;
+        let mut mode = None;
+        for field in &block.fields {
+            let FieldKind::Value(expr) = &field.kind else {
+                self.unknown_option("train", &field.name, TRAIN_FIELDS.into_iter());
+                return None;
+            };
+            match field.name.text.as_str() {
+                "epochs" => settings.epochs = Some(self.positive(expr, &mut scope)?),
+                "max_steps" => settings.max_steps = Some(self.positive(expr, &mut scope)?),
+                "batch_size" => settings.batch = BatchSpec::Samples(self.positive(expr, &mut scope)?),
+                "batch_tokens" => settings.batch = BatchSpec::Tokens(self.positive(expr, &mut scope)?),
+                "optimizer" => self.optimizer(expr, &mut settings, &mut scope)?,
+                "schedule" => settings.schedule = self.schedule(expr, &mut scope)?,
+                "clip_norm" => settings.clip_norm = Some(self.number_in(expr, &mut scope, f64::MIN_POSITIVE, f64::MAX)?),
+                "accumulate" => settings.accumulate = self.positive(expr, &mut scope)?,
+                "shuffle" => settings.shuffle = matches!(self.eval(expr, &mut scope), Value::Bool(Some(true))),
+                "monitor" => settings.monitor = self.monitor(expr)?,
+                "mode" => mode = Some(self.choice(expr, &[("min", Monitor::Min), ("max", Monitor::Max)])?),
+                "patience" => patience = Some(self.positive(expr, &mut scope)?),
+                "min_delta" => min_delta = self.number_in(expr, &mut scope, 0.0, f64::MAX)?,
+                "log_every" => settings.log_every = self.positive(expr, &mut scope)?,
+                "checkpoint_every" => settings.checkpoint_every = Some(self.positive(expr, &mut scope)?),
+                "precision" => self.choice(expr, &[("f32", ())])?,
+                _ => {
+                    self.unknown_option("train", &field.name, TRAIN_FIELDS.into_iter());
+                    return None;
+                }
+            }
+        }
+        if settings.epochs.is_none() && settings.max_steps.is_none() {
+            self.report(Diagnostic::error("E0510", "`train` does not say how long").label(span, "in this block").help("add `epochs = 10` or `max_steps = 1000`"));
+            return None;
+        }
+        if settings.optimizer_name.is_empty() {
+            self.report(Diagnostic::error("E0510", "`train` has no optimizer").label(span, "in this block").help("add `optimizer = adamw(lr = 1e-3)` and `use std::optimizers::adamw`"));
+            return None;
+        }
+        // A loss or an error is better when it is smaller; every other metric when it is greater.
+        let small = ["valid_loss", "valid_mse", "valid_mae"].contains(&settings.monitor.as_str());
+        settings.mode = mode.unwrap_or(if small { Monitor::Min } else { Monitor::Max });
+        settings.early_stop = patience.map(|patience| EarlyStop { patience, min_delta });
+        Some(settings)
+    }
+
+    fn block<'a>(&mut self, body: &'a Body, name: &str) -> Option<(&'a Body, Span)> {
+        let known = ["train", "evaluate", "predict"];
+        for field in &body.fields {
+            if let FieldKind::Block(_) = &field.kind
+                && !known.contains(&field.name.text.as_str())
+            {
+                self.unknown_option("experiment", &field.name, known.into_iter());
+            }
+        }
+        body.fields.iter().find(|field| field.name.text == name).and_then(|field| match &field.kind {
+            FieldKind::Block(block) => Some((block, field.name.span)),
+            _ => None,
+        })
+    }
+
+    fn positive(&mut self, expr: &Expr, scope: &mut Scope) -> Option<u64> {
+        let number = self.whole(expr, scope)?;
+        if number == 0 {
+            self.report(Diagnostic::error("E0317", "a number from 1 up is wanted").label(expr.span, "out of range"));
+            return None;
+        }
+        Some(number)
+    }
+
+    /// `valid_loss`, or `valid_` and the name of a metric of the task.
+    fn monitor(&mut self, expr: &Expr) -> Option<String> {
+        let metrics: Vec<String> = self.experiment_metrics();
+        let mut choices = vec!["valid_loss".to_owned()];
+        choices.extend(metrics.iter().map(|name| format!("valid_{name}")));
+        let pairs: Vec<(&str, &str)> = choices.iter().map(|name| (name.as_str(), name.as_str())).collect();
+        self.choice(expr, &pairs).map(str::to_owned)
+    }
+
+    pub fn predict_settings(&mut self, body: &Body, file: usize) -> (PredictSettings, Option<BatchSpec>) {
+        let mut settings = PredictSettings::default();
+        let mut batch = None;
+        let Some((block, _)) = self.block(body, "predict") else { return (settings, batch) };
+        settings.declared = true;
+        let mut scope = Scope { file, env: Env::default(), experiment: true, instance: None };
+        for field in &block.fields {
+            let FieldKind::Value(expr) = &field.kind else { continue };
+            match field.name.text.as_str() {
+                "on" => settings.on = self.choice(expr, &[("train", "train"), ("valid", "valid"), ("test", "test"), ("all", "all")]).map(str::to_owned),
+                "batch_size" => batch = self.positive(expr, &mut scope).map(BatchSpec::Samples),
+                "batch_tokens" => batch = self.positive(expr, &mut scope).map(BatchSpec::Tokens),
+                _ => self.unknown_option("predict", &field.name, ["on", "batch_size", "batch_tokens"].into_iter()),
+            }
+        }
+        (settings, batch)
+    }
+
+    /// A part of a given role with its options, made with a graph of its own.
+    fn role_part(&mut self, expr: &Expr, role: ModuleRole, what: &str, scope: &mut Scope) -> Option<(std::rc::Rc<Pending>, String)> {
+        let (callee, args): (&Expr, &[Arg]) = match &expr.kind {
+            ExprKind::Call(callee, args) => (callee, args),
+            _ => (expr, &[]),
+        };
+        let value = self.eval(callee, scope);
+        let Value::Item(item) = value else {
+            if !value.is_error() {
+                self.report(Diagnostic::error("E0301", format!("{} is not {what}", value.describe())).label(expr.span, "this value"));
+            }
+            return None;
+        };
+        let handle = self.library.item(item);
+        let ItemKind::Module(module) = &handle.kind else { return None };
+        if module.role != role {
+            self.report(
+                Diagnostic::error("E0301", format!("`{}` is not {what}", handle.name.text)).label(expr.span, "this value").label(handle.name.span, "declared here"),
+            );
+            return None;
+        }
+        let Value::Pending(pending) = self.pending_module(item, module, None, args, expr.span, scope) else { return None };
+        Some((pending, handle.name.text.clone()))
+    }
+
+    fn optimizer(&mut self, expr: &Expr, settings: &mut TrainSettings, scope: &mut Scope) -> Option<()> {
+        let (pending, name) = self.role_part(expr, ModuleRole::Optimizer, "an optimizer", scope)?;
+        settings.optimizer_name = name;
+        settings.learning_rate = pending
+            .args
+            .iter()
+            .find(|(name, ..)| name == "lr")
+            .and_then(|(_, value, _)| self.as_number(value))
+            .filter(|lr| *lr >= 0.0 && lr.is_finite())
+            .or_else(|| {
+                self.report(Diagnostic::error("E0317", "an optimizer needs a learning rate, zero or greater").label(expr.span, "`lr` is missing or out of range").help("write `lr = 1e-3`"));
+                None
+            })?;
+        let handle = self.library.item(pending.item);
+        let ItemKind::Module(module) = &handle.kind else { return None };
+        let states: Vec<String> =
+            module.members.iter().filter(|member| matches!(member.kind, MemberKind::State { .. })).map(|member| member.name.text.clone()).collect();
+        let outer = self.emission.replace(Emission::default());
+        // The trainable memory as one vector; its length is put in when the plan is made.
+        let axis = self.placeholder_axis("n");
+        let vectors = ["param", "gradient"].into_iter().map(str::to_owned).chain(states.iter().cloned());
+        let mut args: Vec<(Option<Name>, Value, Span)> =
+            vectors.map(|name| self.named_input(&name, vec![axis], expr.span)).collect();
+        args.extend(["learning_rate", "step"].map(|name| self.named_input(name, Vec::new(), expr.span)));
+        let result = self.call_role(&pending, "update", args, states.iter().map(String::as_str), expr.span);
+        let emission = std::mem::replace(&mut self.emission, outer)?;
+        let mut graph = emission.graph;
+        for (name, node) in result? {
+            graph.outputs.push(Output { name, node });
+        }
+        settings.optimizer = graph;
+        settings.states = states;
+        Some(())
+    }
+
+    fn schedule(&mut self, expr: &Expr, scope: &mut Scope) -> Option<Graph> {
+        let (pending, _) = self.role_part(expr, ModuleRole::Schedule, "a schedule", scope)?;
+        let outer = self.emission.replace(Emission::default());
+        let args = ["step", "total_steps"].map(|name| self.named_input(name, Vec::new(), expr.span)).to_vec();
+        let result = self.call_role(&pending, "factor", args, std::iter::empty(), expr.span);
+        let emission = std::mem::replace(&mut self.emission, outer)?;
+        let mut graph = emission.graph;
+        for (_, node) in result? {
+            graph.outputs.push(Output { name: "factor".to_owned(), node });
+        }
+        Some(graph)
+    }
+
+    fn placeholder_axis(&mut self, name: &str) -> AxisRef {
+        self.new_axis(name, super::size::Size::constant(1))
+    }
+
+    fn named_input(&mut self, name: &str, axes: Vec<AxisRef>, span: Span) -> (Option<Name>, Value, Span) {
+        let tensor = self.emit(Op::Input { name: name.to_owned() }, &[], DType::F32, axes, false);
+        (Some(Name { text: name.to_owned(), span }), Value::Tensor(tensor), span)
+    }
+
+    /// Calls a function of an optimizer or a schedule; gives its results by name.
+    fn call_role<'a>(
+        &mut self,
+        pending: &Pending,
+        function: &str,
+        mut args: Vec<(Option<Name>, Value, Span)>,
+        _states: impl Iterator<Item = &'a str>,
+        span: Span,
+    ) -> Option<Vec<(String, NodeId)>> {
+        let handle = self.library.item(pending.item);
+        let ItemKind::Module(module) = &handle.kind else { return None };
+        // What the function does not ask for, it is not given.
+        let wanted: Vec<&str> = module
+            .members
+            .iter()
+            .filter(|member| member.name.text == function)
+            .find_map(|member| if let MemberKind::Function(function) = &member.kind { Some(function) } else { None })
+            .map(|function| function.params.iter().map(|param| param.name.text.as_str()).collect())
+            .unwrap_or_default();
+        args.retain(|(name, ..)| name.as_ref().is_some_and(|name| wanted.contains(&name.text.as_str())));
+        let instance = self.instantiate_role(pending)?;
+        match self.call_instance(&instance, function, args, span) {
+            Value::Tensor(Tensor { node: Some(node), .. }) => Some(vec![("param".to_owned(), node)]),
+            Value::Record(fields) => fields
+                .iter()
+                .map(|(name, value)| match value {
+                    Value::Tensor(Tensor { node: Some(node), .. }) => Some((name.clone(), *node)),
+                    _ => None,
+                })
+                .collect(),
+            value @ (Value::Float(_) | Value::Int { .. }) => {
+                let tensor = self.operand(&value, Some(DType::F32), span)?;
+                tensor.node.map(|node| vec![("factor".to_owned(), node)])
+            }
+            _ => None,
+        }
+    }
+
+    fn instantiate_role(&mut self, pending: &Pending) -> Option<std::rc::Rc<super::value::Instance>> {
+        self.instantiate(pending, "", "", false)
+    }
+
+    fn experiment_metrics(&self) -> Vec<String> {
+        self.experiment.task_metrics()
+    }
+}
+
+/// The schedule where none is given: the factor is 1.
+fn constant_schedule() -> Graph {
+    let mut graph = Graph::default();
+    let ty = Type { dtype: DType::F32, axes: Vec::new(), per_sample: false };
+    let node = graph.add_node(mgx_ir::graph::Node { op: Op::Const(1.0), inputs: Vec::new(), ty, path: None, spans: Vec::new() });
+    graph.outputs.push(Output { name: "factor".to_owned(), node });
+    graph
+}
+
+/// Sets the length of the optimizer's vectors.
+pub fn set_vector_length(graph: &mut Graph, elements: u64) {
+    for axis in &mut graph.axes {
+        *axis = Axis { name: axis.name.clone(), extent: Extent::Static(elements) };
+    }
+    debug_assert!(graph.nodes.iter().all(|node| node.ty.axes.len() <= 1), "an optimizer works on vectors");
+    let _: Option<AxisId> = None;
+}
+
+/// Puts values from the command line into the program's syntax.
+pub fn apply_overrides(checker: &mut Checker<'_>, file: usize, overrides: &[Override]) {
+    for change in overrides {
+        let shown = format!("--set {}={}", change.path, change.value);
+        let source = checker.library.sources.add("--set", &shown);
+        let offset = "--set ".len() + change.path.len() + 1;
+        // Parsed at its place in the argument, so that errors point at it.
+        let padded = format!("{}{}", " ".repeat(offset), change.value);
+        let (value, diagnostics) = parse_expr(source, &padded);
+        checker.diagnostics.extend(diagnostics);
+        let Some(value) = value else { continue };
+        let path_span = Span { file: source, start: "--set ".len() as u32, end: (offset - 1) as u32 };
+        let segments: Vec<&str> = change.path.split('.').collect();
+        let mut ast = (*checker.library.files[file].ast).clone();
+        let mut changed = false;
+        for item in &mut ast.items {
+            let (body, rest) = match &mut item.kind {
+                ItemKind::Experiment(body) => {
+                    let rest = if segments.first() == Some(&item.name.text.as_str()) { &segments[1..] } else { &segments[..] };
+                    (body, rest)
+                }
+                ItemKind::Data(data) if segments.first() == Some(&item.name.text.as_str()) => {
+                    if segments.len() == 2 && segments[1] == "path" {
+                        changed |= set_argument(&mut data.source, None, &value, path_span);
+                        continue;
+                    }
+                    (&mut data.body, &segments[1..])
+                }
+                _ => continue,
+            };
+            changed |= set_field(body, rest, &value, path_span);
+        }
+        if !changed {
+            checker.report(
+                Diagnostic::error("E0212", format!("there is nothing at `{}`", change.path))
+                    .label(path_span, "not found")
+                    .help("name a field or an option of a call: `train.batch_size=16`, `encoder.max_length=128`, `seed=1`"),
+            );
+        }
+        checker.library.files[file].ast = std::rc::Rc::new(ast);
+    }
+}
+
+/// Sets `a.b.c` below a body; a field of an experiment or of its blocks may be new.
+fn set_field(body: &mut Body, path: &[&str], value: &Expr, span: Span) -> bool {
+    let [first, rest @ ..] = path else { return false };
+    let settable = ["seed", "epochs", "max_steps"].contains(first) || TRAIN_FIELDS.contains(first) || *first == "on";
+    match body.fields.iter_mut().find(|field| field.name.text == *first) {
+        Some(field) => match &mut field.kind {
+            FieldKind::Value(expr) if rest.is_empty() => {
+                *expr = value.clone();
+                true
+            }
+            FieldKind::Value(expr) => set_in_expr(expr, rest, value, span),
+            FieldKind::Block(block) => set_field(block, rest, value, span),
+            FieldKind::Typed { .. } => false,
+        },
+        None if rest.is_empty() && settable => {
+            let name = Name { text: (*first).to_owned(), span };
+            body.fields.push(crate::syntax::ast::Field { doc: None, name, kind: FieldKind::Value(value.clone()), span });
+            true
+        }
+        None => false,
+    }
+}
+
+/// Sets an option of a call inside an expression: the call itself, or one in a pipe by the callee's name.
+fn set_in_expr(expr: &mut Expr, path: &[&str], value: &Expr, span: Span) -> bool {
+    match &mut expr.kind {
+        ExprKind::Call(callee, _) => {
+            let named = matches!(&callee.kind, ExprKind::Name(name) if path.len() == 2 && name == path[0]);
+            let option = if named { path[1] } else { path[0] };
+            if !named && path.len() != 1 {
+                return false;
+            }
+            set_argument(expr, Some(option), value, span)
+        }
+        // A bare name becomes a call with the option.
+        ExprKind::Name(name) if path.len() == 1 || path[0] == name => {
+            let callee = Expr { kind: ExprKind::Name(name.clone()), span: expr.span };
+            expr.kind = ExprKind::Call(Box::new(callee), Vec::new());
+            set_argument(expr, path.last().copied(), value, span)
+        }
+        ExprKind::Pipe(input, target) => {
+            if path.len() == 2 {
+                return set_in_expr(target, path, value, span) || set_in_expr(input, path, value, span);
+            }
+            set_in_expr(target, path, value, span)
+        }
+        ExprKind::With(part, _) => set_in_expr(part, path, value, span),
+        _ => false,
+    }
+}
+
+fn set_argument(expr: &mut Expr, name: Option<&str>, value: &Expr, span: Span) -> bool {
+    let ExprKind::Call(_, args) = &mut expr.kind else { return false };
+    let slot = args.iter_mut().find(|arg| arg.name.as_ref().map(|name| name.text.as_str()) == name);
+    match (slot, name) {
+        (Some(arg), _) => arg.value = value.clone(),
+        (None, Some(name)) => args.push(Arg { name: Some(Name { text: name.to_owned(), span }), value: value.clone() }),
+        (None, None) => return false,
+    }
+    true
+}

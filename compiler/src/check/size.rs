@@ -1,0 +1,369 @@
+//! Sizes as integer expressions: polynomials in normal form over variables, sample lengths and divisions.
+//!
+//! A variable stands for a parameter that has no value yet, when a module is checked by itself. Two sizes are equal when their normal forms are. A division
+//! is resolved where it is known to be exact: because every term divides, or because a `where` clause says so ([`Facts`]).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use mgx_ir::graph::{Extent, LengthId, SizeExpr};
+
+/// What a term of a polynomial is made of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Atom {
+    /// An unknown size, with its name.
+    Var(u32, String),
+    /// A length that each sample brings, with its name.
+    Length(LengthId, String),
+    /// Quotient rounded down, where it is not known to be exact.
+    Div(Box<Size>, Box<Size>),
+    /// Quotient rounded up.
+    CeilDiv(Box<Size>, Box<Size>),
+    /// The smaller.
+    Min(Box<Size>, Box<Size>),
+    /// The difference, or zero where it would be negative.
+    Less(Box<Size>, Box<Size>),
+}
+
+type Monomial = Vec<Atom>;
+
+/// An integer expression in normal form: the sum of coefficient times product of atoms.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size {
+    terms: BTreeMap<Monomial, i64>,
+}
+
+impl Size {
+    /// A number.
+    pub fn constant(value: i64) -> Self {
+        let mut terms = BTreeMap::new();
+        if value != 0 {
+            terms.insert(Vec::new(), value);
+        }
+        Self { terms }
+    }
+
+    /// A single atom.
+    pub fn atom(atom: Atom) -> Self {
+        Self { terms: BTreeMap::from([(vec![atom], 1)]) }
+    }
+
+    /// The number, if there is nothing else.
+    pub fn as_constant(&self) -> Option<i64> {
+        match self.terms.len() {
+            0 => Some(0),
+            1 => self.terms.get(&Vec::new()).copied(),
+            _ => None,
+        }
+    }
+
+    /// Does it depend on the sample?
+    pub fn is_ragged(&self) -> bool {
+        self.terms.keys().flatten().any(|atom| match atom {
+            Atom::Length(..) => true,
+            Atom::Var(..) => false,
+            Atom::Div(a, b) | Atom::CeilDiv(a, b) | Atom::Min(a, b) | Atom::Less(a, b) => a.is_ragged() || b.is_ragged(),
+        })
+    }
+
+    /// Is every part of it known (numbers and sample lengths only)?
+    pub fn is_known(&self) -> bool {
+        self.terms.keys().flatten().all(|atom| match atom {
+            Atom::Length(..) => true,
+            Atom::Var(..) => false,
+            Atom::Div(a, b) | Atom::CeilDiv(a, b) | Atom::Min(a, b) | Atom::Less(a, b) => a.is_known() && b.is_known(),
+        })
+    }
+
+    #[must_use]
+    pub fn add(&self, other: &Self) -> Self {
+        let mut terms = self.terms.clone();
+        for (monomial, coefficient) in &other.terms {
+            let entry = terms.entry(monomial.clone()).or_insert(0);
+            *entry = entry.saturating_add(*coefficient);
+        }
+        terms.retain(|_, coefficient| *coefficient != 0);
+        Self { terms }
+    }
+
+    #[must_use]
+    pub fn neg(&self) -> Self {
+        Self { terms: self.terms.iter().map(|(monomial, coefficient)| (monomial.clone(), coefficient.saturating_neg())).collect() }
+    }
+
+    #[must_use]
+    pub fn sub(&self, other: &Self) -> Self {
+        self.add(&other.neg())
+    }
+
+    #[must_use]
+    pub fn mul(&self, other: &Self) -> Self {
+        let mut result = Self::default();
+        for (a, x) in &self.terms {
+            for (b, y) in &other.terms {
+                let mut monomial: Monomial = a.iter().chain(b).cloned().collect();
+                monomial.sort();
+                result = result.add(&Self { terms: BTreeMap::from([(monomial, x.saturating_mul(*y))]) });
+            }
+        }
+        result
+    }
+
+    /// The quotient if it is exact for certain: every term divides by a divisor of one term.
+    pub fn exact_div(&self, divisor: &Self) -> Option<Self> {
+        if self == divisor {
+            return Some(Self::constant(1));
+        }
+        let mut only = divisor.terms.iter();
+        let (Some((atoms, coefficient)), None) = (only.next(), only.next()) else { return None };
+        let mut terms = BTreeMap::new();
+        for (monomial, value) in &self.terms {
+            if value % coefficient != 0 {
+                return None;
+            }
+            let mut rest = monomial.clone();
+            for atom in atoms {
+                let at = rest.iter().position(|other| other == atom)?;
+                rest.remove(at);
+            }
+            terms.insert(rest, value / coefficient);
+        }
+        Some(Self { terms })
+    }
+
+    /// The quotient rounded down.
+    #[must_use]
+    pub fn floor_div(&self, divisor: &Self) -> Self {
+        if let (Some(a), Some(b)) = (self.as_constant(), divisor.as_constant())
+            && b != 0
+        {
+            return Self::constant(a.div_euclid(b));
+        }
+        self.exact_div(divisor).unwrap_or_else(|| Self::atom(Atom::Div(Box::new(self.clone()), Box::new(divisor.clone()))))
+    }
+
+    /// The quotient rounded up.
+    #[must_use]
+    pub fn ceil_div(&self, divisor: &Self) -> Self {
+        if let (Some(a), Some(b)) = (self.as_constant(), divisor.as_constant())
+            && b > 0
+        {
+            return Self::constant(a.div_euclid(b) + i64::from(a.rem_euclid(b) != 0));
+        }
+        self.exact_div(divisor).unwrap_or_else(|| Self::atom(Atom::CeilDiv(Box::new(self.clone()), Box::new(divisor.clone()))))
+    }
+
+    /// The smaller of two.
+    #[must_use]
+    pub fn smaller(&self, other: &Self) -> Self {
+        match (self.as_constant(), other.as_constant()) {
+            (Some(a), Some(b)) => Self::constant(a.min(b)),
+            _ if self == other => self.clone(),
+            _ => Self::atom(Atom::Min(Box::new(self.clone()), Box::new(other.clone()))),
+        }
+    }
+
+    /// The difference, or zero where it would be negative.
+    #[must_use]
+    pub fn less(&self, other: &Self) -> Self {
+        match (self.as_constant(), other.as_constant()) {
+            (Some(a), Some(b)) => Self::constant((a - b).max(0)),
+            (_, Some(0)) => self.clone(),
+            _ => Self::atom(Atom::Less(Box::new(self.clone()), Box::new(other.clone()))),
+        }
+    }
+
+    /// Is it a single variable? Its number.
+    fn as_var(&self) -> Option<u32> {
+        let mut terms = self.terms.iter();
+        match (terms.next(), terms.next()) {
+            (Some((monomial, 1)), None) => match monomial.as_slice() {
+                [Atom::Var(id, _)] => Some(*id),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn substitute(&self, id: u32, by: &Size) -> Self {
+        let mut result = Self::default();
+        for (monomial, coefficient) in &self.terms {
+            let mut product = Self::constant(*coefficient);
+            for atom in monomial {
+                let factor = match atom {
+                    Atom::Var(other, _) if *other == id => by.clone(),
+                    Atom::Div(a, b) => a.substitute(id, by).floor_div(&b.substitute(id, by)),
+                    Atom::CeilDiv(a, b) => a.substitute(id, by).ceil_div(&b.substitute(id, by)),
+                    Atom::Min(a, b) => a.substitute(id, by).smaller(&b.substitute(id, by)),
+                    Atom::Less(a, b) => a.substitute(id, by).less(&b.substitute(id, by)),
+                    Atom::Var(..) | Atom::Length(..) => Self::atom(atom.clone()),
+                };
+                product = product.mul(&factor);
+            }
+            result = result.add(&product);
+        }
+        result
+    }
+
+    /// The extent for the graph; `None` while something is unknown or a number is negative.
+    pub fn to_extent(&self) -> Option<Extent> {
+        match self.as_constant() {
+            Some(value) => u64::try_from(value).ok().map(Extent::Static),
+            None => self.to_expr().map(Extent::Ragged),
+        }
+    }
+
+    /// The size as an expression of a sample's lengths.
+    pub fn to_expr(&self) -> Option<SizeExpr> {
+        let mut positive: Option<SizeExpr> = None;
+        let mut negative: Option<SizeExpr> = None;
+        for (monomial, coefficient) in &self.terms {
+            let mut product = (coefficient.unsigned_abs() != 1 || monomial.is_empty()).then(|| SizeExpr::Const(coefficient.unsigned_abs()));
+            for atom in monomial {
+                let pair = |a: &Size, b: &Size| Some((Box::new(a.to_expr()?), Box::new(b.to_expr()?)));
+                let factor = match atom {
+                    Atom::Var(..) => return None,
+                    Atom::Length(id, _) => SizeExpr::Length(*id),
+                    Atom::Div(a, b) => pair(a, b).map(|(a, b)| SizeExpr::Div(a, b))?,
+                    Atom::CeilDiv(a, b) => pair(a, b).map(|(a, b)| SizeExpr::CeilDiv(a, b))?,
+                    Atom::Min(a, b) => pair(a, b).map(|(a, b)| SizeExpr::Min(a, b))?,
+                    Atom::Less(a, b) => pair(a, b).map(|(a, b)| SizeExpr::Sub(a, b))?,
+                };
+                product = Some(match product {
+                    Some(rest) => SizeExpr::Mul(Box::new(rest), Box::new(factor)),
+                    None => factor,
+                });
+            }
+            let side = if *coefficient > 0 { &mut positive } else { &mut negative };
+            let term = product.unwrap_or(SizeExpr::Const(1));
+            *side = Some(match side.take() {
+                Some(sum) => SizeExpr::Add(Box::new(sum), Box::new(term)),
+                None => term,
+            });
+        }
+        let positive = positive.unwrap_or(SizeExpr::Const(0));
+        Some(match negative {
+            Some(negative) => SizeExpr::Sub(Box::new(positive), Box::new(negative)),
+            None => positive,
+        })
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.terms.is_empty() {
+            return f.write_str("0");
+        }
+        // Terms with atoms first, the number last, as people write them.
+        for (index, (monomial, coefficient)) in self.terms.iter().rev().enumerate() {
+            match (index, *coefficient < 0) {
+                (0, true) => f.write_str("-")?,
+                (0, false) => {}
+                (_, true) => f.write_str(" - ")?,
+                (_, false) => f.write_str(" + ")?,
+            }
+            let magnitude = coefficient.unsigned_abs();
+            if magnitude != 1 || monomial.is_empty() {
+                write!(f, "{magnitude}")?;
+            }
+            for (at, atom) in monomial.iter().enumerate() {
+                if at > 0 || magnitude != 1 {
+                    f.write_str(" * ")?;
+                }
+                match atom {
+                    Atom::Var(_, name) | Atom::Length(_, name) => f.write_str(name)?,
+                    Atom::Div(a, b) => write!(f, "div({a}, {b})")?,
+                    Atom::CeilDiv(a, b) => write!(f, "ceil_div({a}, {b})")?,
+                    Atom::Min(a, b) => write!(f, "min({a}, {b})")?,
+                    Atom::Less(a, b) => write!(f, "max({a} - {b}, 0)")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What `where` clauses say of sizes that are not known yet. A divisible variable is replaced by divisor times quotient, so that
+/// normal forms take care of the rest.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    substitutions: Vec<(u32, Size)>,
+    next_quotient: u32,
+}
+
+/// Variables made by [`Facts`] begin here, above all others.
+const FIRST_QUOTIENT: u32 = 1 << 24;
+
+impl Facts {
+    /// Takes note that `dividend % divisor == 0`. Facts about anything but a variable are of no use here and dropped.
+    pub fn divisible(&mut self, dividend: &Size, divisor: &Size) {
+        let (dividend, divisor) = (self.apply(dividend), self.apply(divisor));
+        let Some(id) = dividend.as_var() else { return };
+        if divisor.as_constant() == Some(0) || dividend.exact_div(&divisor).is_some() {
+            return;
+        }
+        let quotient = Atom::Var(FIRST_QUOTIENT + self.next_quotient, format!("({dividend} / {divisor})"));
+        self.next_quotient += 1;
+        self.equal(id, &divisor.mul(&Size::atom(quotient)));
+    }
+
+    /// Takes note that two sizes are equal, where one is a variable.
+    pub fn equate(&mut self, a: &Size, b: &Size) {
+        let (a, b) = (self.apply(a), self.apply(b));
+        match (a.as_var(), b.as_var()) {
+            (Some(id), _) if a != b => self.equal(id, &b),
+            (_, Some(id)) if a != b => self.equal(id, &a),
+            _ => {}
+        }
+    }
+
+    fn equal(&mut self, id: u32, by: &Size) {
+        for (_, value) in &mut self.substitutions {
+            *value = value.substitute(id, by);
+        }
+        self.substitutions.push((id, by.clone()));
+    }
+
+    /// The size with everything known put in.
+    pub fn apply(&self, size: &Size) -> Size {
+        self.substitutions.iter().fold(size.clone(), |size, (id, by)| size.substitute(*id, by))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn var(id: u32, name: &str) -> Size {
+        Size::atom(Atom::Var(id, name.to_owned()))
+    }
+
+    #[test]
+    fn normal_forms_decide_equality() {
+        let (a, b) = (var(0, "a"), var(1, "b"));
+        let square = a.add(&b).mul(&a.add(&b));
+        let expanded = a.mul(&a).add(&a.mul(&b).mul(&Size::constant(2))).add(&b.mul(&b));
+        assert_eq!(square, expanded);
+        assert_ne!(a.mul(&b), a.add(&b));
+    }
+
+    #[test]
+    fn division_is_exact_only_where_it_is_known_to_be() {
+        let (hidden, heads) = (var(0, "hidden"), var(1, "heads"));
+        let unknown = hidden.floor_div(&heads).mul(&heads);
+        assert_ne!(unknown, hidden);
+        let mut facts = Facts::default();
+        facts.divisible(&hidden, &heads);
+        let hidden = facts.apply(&hidden);
+        assert_eq!(hidden.exact_div(&heads).expect("exact").mul(&heads), hidden);
+    }
+
+    #[test]
+    fn ragged_sizes_evaluate() {
+        let length = Size::atom(Atom::Length(LengthId(0), "seq".to_owned()));
+        let inner = length.sub(&Size::constant(2)).ceil_div(&Size::constant(4));
+        let Some(Extent::Ragged(expr)) = inner.to_extent() else { panic!("ragged") };
+        assert_eq!([2, 3, 6, 7].map(|n| expr.eval(&[n])), [0, 1, 1, 2]);
+        assert_eq!(inner.to_string(), "ceil_div(seq - 2, 4)");
+    }
+}

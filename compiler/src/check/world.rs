@@ -1,0 +1,26 @@
+//! All outside access of the checker goes through one trait, so that checking does no I/O of its own and an editor can answer from unsaved text.
+
+use mgx_diag::Diagnostic;
+use mgx_ir::plan::FileFormat;
+
+/// What the checker may ask of its surroundings. Paths are as written in the program; the implementation resolves them against the
+/// folder of the experiment's file.
+pub trait World {
+    /// The text of a source file.
+    ///
+    /// # Errors
+    /// The reason in a few words (`no such file`).
+    fn source(&self, path: &str) -> Result<String, String>;
+
+    /// The column names of a table, from its header alone.
+    ///
+    /// # Errors
+    /// A diagnostic without a place; the checker adds it.
+    fn table_header(&self, path: &str, format: FileFormat) -> Result<Vec<String>, Diagnostic>;
+
+    /// The text of a file in a folder of weights (`config.json`, `vocab.txt`); `None` where there is no such file.
+    ///
+    /// # Errors
+    /// A diagnostic without a place: the folder is missing, the file cannot be read.
+    fn folder_text(&self, folder: &str, file: &str) -> Result<Option<String>, Diagnostic>;
+}

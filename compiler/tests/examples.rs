@@ -1,0 +1,72 @@
+//! The standard library and the examples check without a finding.
+
+use mgx_compiler::check::{World, check};
+use mgx_diag::Diagnostic;
+use mgx_ir::plan::FileFormat;
+
+struct Examples;
+
+impl World for Examples {
+    fn source(&self, path: &str) -> Result<String, String> {
+        std::fs::read_to_string(format!("../examples/{path}")).map_err(|error| error.to_string())
+    }
+
+    fn table_header(&self, path: &str, format: FileFormat) -> Result<Vec<String>, Diagnostic> {
+        let text = std::fs::read_to_string(format!("../examples/{path}")).expect("bundled data");
+        let separator = if format == FileFormat::Csv { ',' } else { '\t' };
+        Ok(text.lines().next().unwrap_or_default().split(separator).map(str::to_owned).collect())
+    }
+
+    fn folder_text(&self, _: &str, _: &str) -> Result<Option<String>, Diagnostic> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn examples_are_clean() {
+    for name in ["splice.mgx", "peptides.mgx"] {
+        let checked = check(&Examples, name, &[]);
+        assert!(checked.diagnostics.is_empty(), "{name}:\n{}", mgx_diag::render(&checked.diagnostics, &checked.sources, false));
+        assert_eq!(checked.experiments.len(), 1);
+        let graph = &checked.experiments[0].graph;
+        let problems = mgx_ir::graph::verify(graph);
+        assert!(problems.is_empty(), "{name}: {problems:#?}");
+    }
+}
+
+/// Files of the standard library, read as if they were a user's.
+struct Library;
+
+impl World for Library {
+    fn source(&self, path: &str) -> Result<String, String> {
+        std::fs::read_to_string(format!("../stdlib/{path}")).map_err(|error| error.to_string())
+    }
+
+    fn table_header(&self, path: &str, _: FileFormat) -> Result<Vec<String>, Diagnostic> {
+        Err(Diagnostic::error("E0501", format!("the standard library reads no table, but {path}")))
+    }
+
+    fn folder_text(&self, _: &str, _: &str) -> Result<Option<String>, Diagnostic> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn every_module_of_the_library_checks_by_itself() {
+    let mut folders = vec![std::path::PathBuf::from("../stdlib")];
+    let mut count = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the library") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix("../stdlib").expect("below it").to_string_lossy().into_owned();
+            let checked = check(&Library, &name, &[]);
+            assert!(checked.diagnostics.is_empty(), "{name}:\n{}", mgx_diag::render(&checked.diagnostics, &checked.sources, false));
+            count += 1;
+        }
+    }
+    assert!(count > 10, "only {count} files were found");
+}
