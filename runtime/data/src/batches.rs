@@ -120,7 +120,10 @@ mod tests {
     proptest! {
         #[test]
         fn every_row_is_in_one_batch_within_its_limit(
-            lengths in prop::collection::vec(1..200u64, 1..600), limit in 1..400u64, tokens: bool, shuffle: bool, seed: u64, epoch in 0..5u64,
+            lengths in prop::collection::vec(1..200u64, 1..600),
+            limit in 1..400u64,
+            (tokens, shuffle) in any::<(bool, bool)>(),
+            (seed, epoch) in (any::<u64>(), 0..5u64),
         ) {
             let rows: Vec<u64> = (0..lengths.len() as u64).map(|row| row * 3).collect();
             let costs = |row: u64| lengths[(row / 3) as usize];

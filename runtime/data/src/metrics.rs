@@ -18,8 +18,8 @@ pub enum Targets<'a> {
     Real(&'a [f64]),
 }
 
-/// A metric over all samples. Classification metrics want class targets, the others real targets and a width of 1; with targets of the other kind, or
-/// counts that do not fit together, the result is `NaN`.
+/// A metric over all samples. Classification metrics want class targets, the others real targets and a width of 1; with targets
+/// of the other kind, or counts that do not fit together, the result is `NaN`.
 pub fn metric(kind: MetricKind, predictions: Predictions, targets: Targets) -> f64 {
     let width = predictions.width.max(1);
     if predictions.values.iter().any(|value| value.is_nan()) {

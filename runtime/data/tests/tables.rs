@@ -112,6 +112,16 @@ fn sequences_of_wrong_length() {
 }
 
 #[test]
+fn messages_stay_short() {
+    let names: Vec<String> = (0..1000).map(|gene| format!("gene{gene}")).collect();
+    let text = format!("{}\n{}\n", names.join(","), vec!["1"; 1000].join(","));
+    assert_says(read_csv(&text, vec![column("sequence", ColumnKind::Text)]), "E0512", &["`gene19` and 980 more"]);
+    let long = format!("label\n\"a\nb{}\"\n", "x".repeat(10_000));
+    let found = read_csv(&long, vec![column("label", class(&["a", "b"]))]).unwrap_err();
+    assert!(found.message.len() < 200 && !found.message.contains('\n'), "{}", found.message);
+}
+
+#[test]
 fn classes_and_numbers() {
     let label = || vec![column("label", class(&["EI", "IE", "N"]))];
     assert_says(read_csv("label\nEI\nNN\n", label()), "E0516", &["row 2", "`NN` is not one", "`EI`, `IE`, `N`", "did you mean `N`"]);
@@ -199,6 +209,32 @@ fn parquet_tables() {
     assert_says(read(vec![column("raw", ColumnKind::Text)]), "E0528", &["`raw`", "Binary"]);
     assert_says(read(vec![column("sequence", ColumnKind::Text)]), "E0512", &["`y`, `fold`, `seq`, `raw`"]);
     assert_says(read_bytes(&bytes[..40], FileFormat::Parquet, vec![column("y", ColumnKind::Real)]), "E0524", &["Parquet"]);
+}
+
+#[test]
+fn a_byte_order_mark_before_a_quoted_header_is_no_part_of_it() {
+    let table = read_csv("\u{FEFF}\"id\",x\na,1\n", vec![column("id", ColumnKind::Text)]).unwrap();
+    assert_eq!(table.column("id").unwrap().text(0), "a");
+}
+
+/// Damage at any place of a Parquet file is an error or goes unnoticed; it is never a panic.
+#[test]
+fn damaged_parquet_does_not_panic() {
+    let text: Vec<String> = (0..50).map(|row| format!("ACGT{row}")).collect();
+    let bytes = parquet_bytes(vec![
+        ("y", Arc::new(Float32Array::from_iter_values((0..50_u8).map(f32::from))) as ArrayRef),
+        ("seq", Arc::new(StringArray::from(text))),
+    ]);
+    let mut refused = 0;
+    for place in 0..bytes.len() {
+        for change in [0x01, 0x80, 0xFF] {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= change;
+            let columns = vec![column("seq", sequence(Alphabet::Text)), column("y", ColumnKind::Real)];
+            refused += usize::from(read_bytes(&damaged, FileFormat::Parquet, columns).is_err());
+        }
+    }
+    assert!(refused > 100, "{refused}");
 }
 
 proptest::proptest! {

@@ -9,7 +9,7 @@ mod numpy;
 use mgx_diag::{Diagnostic, nearest};
 use mgx_ir::plan::{ColumnKind, Generator, SplitSpec};
 
-use crate::table::{Column, Table, Values};
+use crate::table::{Column, Table, Values, shown};
 use assign::Fractions;
 
 /// A part of a split.
@@ -143,7 +143,7 @@ fn by_column(table: &Table, header: &str) -> Result<Split, Diagnostic> {
             "test" => split.test.push(row),
             other => {
                 let place = table.places().describe(row);
-                let found = Diagnostic::error("E0526", format!("{place}, column `{header}`: `{other}` is not a part of a split"));
+                let found = Diagnostic::error("E0526", format!("{place}, column `{header}`: `{}` is not a part of a split", shown(other)));
                 let near = nearest(other, ["train", "valid", "validation", "test"]);
                 return Err(found.note("the parts are `train`, `valid` (or `validation`) and `test`").help(match near {
                     Some(near) => format!("did you mean `{near}`?"),

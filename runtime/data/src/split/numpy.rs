@@ -5,8 +5,9 @@
 
 use super::Split;
 
-/// The reference's rule: the test part is the first ⌈test·n⌉ of a permutation of all rows; of the rows after it, in permuted order, the valid
-/// part is the first ⌈share·m⌉ of a permutation of these m, where share = valid / (1 − test). Both permutations start from the same seed.
+/// The reference's rule: the test part is the first ⌈test·n⌉ of a permutation of all rows; of the m rows after it, in permuted
+/// order, the valid part is the first ⌈share·m⌉ of a permutation of these, where share = valid / (1 − test). Both permutations
+/// start from the same seed.
 pub(super) fn split(rows: u64, train: f64, valid: f64, test: f64, seed: u64) -> Split {
     let permuted = permutation(seed, rows);
     let test_count = if test > 0.0 { count(test, rows) } else { 0 };

@@ -4,6 +4,7 @@
 //! Only the columns that the specification names are kept. A value that is wrong stops the reading with a diagnostic that says
 //! where it is, in the words of the file (row, line, column, position).
 
+mod contain;
 mod delimited;
 mod fasta;
 mod header;
@@ -23,6 +24,7 @@ pub use header::{format_of, header};
 pub use places::Places;
 
 use raw::Wanted;
+pub(crate) use raw::shown;
 
 /// The checked values of a column, one per row.
 #[derive(Clone, Debug)]

@@ -9,15 +9,24 @@ use mgx_diag::Diagnostic;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
+use super::contain::contained;
 use super::places::Places;
 use super::raw::{RawColumn, RawTable, Wanted, damaged, locate, open};
 
 pub(super) fn header(path: &Path) -> Result<Vec<String>, Diagnostic> {
+    contained(|| read_header(path)).unwrap_or_else(|| Err(corrupt(path, &"its footer does not make sense")))
+}
+
+pub(super) fn read(path: &Path, wanted: &[Wanted]) -> Result<RawTable, Diagnostic> {
+    contained(|| read_columns(path, wanted)).unwrap_or_else(|| Err(corrupt(path, &"its content does not make sense")))
+}
+
+fn read_header(path: &Path) -> Result<Vec<String>, Diagnostic> {
     let metadata = ArrowReaderMetadata::load(&open(path)?, ArrowReaderOptions::new()).map_err(|error| corrupt(path, &error))?;
     Ok(metadata.schema().fields().iter().map(|field| field.name().clone()).collect())
 }
 
-pub(super) fn read(path: &Path, wanted: &[Wanted]) -> Result<RawTable, Diagnostic> {
+fn read_columns(path: &Path, wanted: &[Wanted]) -> Result<RawTable, Diagnostic> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?).map_err(|error| corrupt(path, &error))?;
     let headers: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     let indices = locate(path, &headers, wanted)?;

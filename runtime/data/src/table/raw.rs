@@ -39,6 +39,19 @@ pub(super) struct RawTable {
     pub places: Places,
 }
 
+/// Tables of measurements may have thousands of columns; a message names so many.
+const NAMES_SHOWN: usize = 20;
+
+/// A value from a file as a message shows it: on one line, and not all of a long one.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 40;
+    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// Opens a data file. E0510 if that fails.
 pub(super) fn open(path: &Path) -> Result<File, Diagnostic> {
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
@@ -88,10 +101,15 @@ pub(super) fn locate(path: &Path, headers: &[String], wanted: &[Wanted]) -> Resu
 
 fn missing(path: &Path, headers: &[String], name: &str) -> Diagnostic {
     let found = Diagnostic::error("E0512", format!("{} has no column `{name}`", path.display()));
-    let found = match headers.len() {
-        0 => found.note("the file has no columns at all"),
-        1 => found.note(format!("its only column is `{}`", headers[0])),
-        _ => found.note(format!("its columns are {}", headers.iter().map(|header| format!("`{header}`")).collect::<Vec<_>>().join(", "))),
+    let found = match headers {
+        [] => found.note("the file has no columns at all"),
+        [only] => found.note(format!("its only column is `{}`", shown(only))),
+        _ => {
+            let names: Vec<String> = headers.iter().take(NAMES_SHOWN).map(|header| format!("`{}`", shown(header))).collect();
+            let more = headers.len().saturating_sub(NAMES_SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            found.note(format!("its columns are {}{more}", names.join(", ")))
+        }
     };
     if let Some(near) = nearest(name, headers.iter().map(String::as_str)) {
         return found.help(format!("did you mean `{near}`?"));

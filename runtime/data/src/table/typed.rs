@@ -11,7 +11,7 @@ use mgx_ir::plan::{Alphabet, ColumnKind, ColumnSpec, EmptyPolicy};
 use super::Values;
 use super::letters::Letters;
 use super::places::Places;
-use super::raw::RawColumn;
+use super::raw::{RawColumn, shown};
 
 pub(super) fn check(spec: &ColumnSpec, raw: RawColumn, places: &Places) -> Result<Values, Diagnostic> {
     let mut report = Report { places, header: &spec.header, first: None, rows: 0 };
@@ -127,14 +127,14 @@ fn classes(values: &LargeStringArray, names: &[String], report: &mut Report) -> 
 }
 
 fn unknown_class(place: &str, text: &str, names: &[String]) -> Diagnostic {
-    let found = Diagnostic::error("E0516", format!("{place}: `{text}` is not one of the column's classes"))
+    let found = Diagnostic::error("E0516", format!("{place}: `{}` is not one of the column's classes", shown(text)))
         .note(format!("the classes are {}", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")));
     if names.iter().any(|name| name == text.trim()) {
         return found.help("remove the white space around the value");
     }
     match nearest(text, names.iter().map(String::as_str)) {
         Some(near) => found.help(format!("did you mean `{near}`?")),
-        None => found.help(format!("add `{text}` to the classes of the column, or correct the row")),
+        None => found.help(format!("add `{}` to the classes of the column, or correct the row", shown(text))),
     }
 }
 
@@ -166,12 +166,12 @@ fn check_numbers(values: &Float64Array, report: &mut Report) -> Float64Array {
 }
 
 fn not_finite(place: &str, text: &str) -> Diagnostic {
-    Diagnostic::error("E0518", format!("{place}: `{text}` is not a finite number"))
+    Diagnostic::error("E0518", format!("{place}: `{}` is not a finite number", shown(text)))
         .help("a real column holds finite numbers; remove rows whose value is not known")
 }
 
 fn not_a_number(place: &str, text: &str) -> Diagnostic {
-    let found = Diagnostic::error("E0518", format!("{place}: `{text}` is not a number"));
+    let found = Diagnostic::error("E0518", format!("{place}: `{}` is not a number", shown(text)));
     if text.contains(',') && text.replace(',', ".").trim().parse::<f64>().is_ok() {
         found.help("write the decimal point as `.`")
     } else if matches!(text.trim().to_ascii_lowercase().as_str(), "na" | "n/a" | "null" | "none" | "-" | "?") {

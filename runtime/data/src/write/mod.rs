@@ -45,3 +45,14 @@ fn to_io(error: ParquetError) -> std::io::Error {
         other => std::io::Error::other(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_still_told_after_parquet() {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        assert_eq!(to_io(ParquetError::from(full)).kind(), std::io::ErrorKind::StorageFull);
+    }
+}
