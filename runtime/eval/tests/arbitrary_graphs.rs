@@ -99,12 +99,7 @@ fn samples_are_independent() {
     for seed in 0..100 {
         let case = case(seed, 10);
         let packed = eval_graph(&case.graph, &case.params, &case.batch);
-        let mut alone = vec![true; case.graph.nodes.len()];
-        for (number, node) in case.graph.nodes.iter().enumerate() {
-            let shared = node.inputs.iter().any(|input| !case.graph.ty(*input).per_sample && !alone[input.0 as usize]);
-            let lifted = node.inputs.iter().any(|input| case.graph.ty(*input).per_sample) && !node.ty.per_sample;
-            alone[number] = !shared && !lifted && node.inputs.iter().all(|input| alone[input.0 as usize]);
-        }
+        let alone = case.independent();
         for sample in 0..case.batch.samples.len() {
             let single = eval_graph(&case.graph, &case.params, &case.single(sample));
             for number in (0..alone.len()).filter(|number| alone[*number]) {

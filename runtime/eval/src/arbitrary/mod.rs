@@ -39,6 +39,16 @@ impl Case {
         single_sample(&self.graph, &self.batch, number)
     }
 
+    /// Which nodes depend on their own sample alone, or on none: what they are does not change with the rest of the batch.
+    pub fn independent(&self) -> Vec<bool> {
+        let mut independent: Vec<bool> = Vec::with_capacity(self.graph.nodes.len());
+        for node in &self.graph.nodes {
+            let over_batch = !node.ty.per_sample && node.inputs.iter().any(|input| self.graph.ty(*input).per_sample);
+            independent.push(!over_batch && node.inputs.iter().all(|input| independent[input.0 as usize]));
+        }
+        independent
+    }
+
     /// The values of the case's graph that are outputs, as (name, node).
     pub fn outputs(&self) -> impl Iterator<Item = (&str, NodeId)> {
         self.graph.outputs.iter().map(|output| (output.name.as_str(), output.node))
