@@ -1,9 +1,11 @@
 //! Times of the kernels on shapes of real models, each the best of several runs:
-//! `cargo run --release -p mgx-kernels --example speed -- [matmul]` (2 threads unless `RAYON_NUM_THREADS` says otherwise).
+//! `cargo run --release -p mgx-kernels --example speed -- [matmul | attention | vmath]` (2 threads unless `RAYON_NUM_THREADS` says otherwise).
 
 use std::time::Instant;
 
+use mgx_kernels::attention::{Attention, Gradients, Sample, Saved, backward, forward};
 use mgx_kernels::matmul::{Product, Strides, matmul};
+use mgx_kernels::vmath;
 
 /// Milliseconds of the fastest of `runs` calls.
 fn best(runs: usize, mut work: impl FnMut()) -> f64 {
@@ -52,10 +54,63 @@ fn compare(name: &str, p: &Product) {
     println!("{name}: {ours:.3} ms, {gflops:.0} GFLOP/s, gemm crate {theirs:.3} ms, {:.2} of its speed", theirs / ours);
 }
 
+/// Self-attention of samples of these lengths.
+fn attend(lengths: &[usize], heads: usize, dim: usize) {
+    let mut tokens = 0;
+    let sample = |&length: &usize| {
+        tokens += length;
+        Sample { queries: tokens - length..tokens, keys: tokens - length..tokens }
+    };
+    let samples: Vec<Sample> = lengths.iter().map(sample).collect();
+    let attention = Attention { heads, dim, value: dim, scale: 1.0 / (dim as f32).sqrt(), samples: &samples };
+    let count = tokens * heads * dim;
+    let (q, k, v, dout) = (numbers(count), numbers(count + 1), numbers(count + 2), numbers(count + 3));
+    let (mut out, mut lse) = (vec![0.0; count], vec![0.0; tokens * heads]);
+    let there = best(15, || forward(&attention, &q, &k, &v, &mut out, Some(&mut lse)));
+    let [mut dq, mut dk, mut dv] = [0.0; 3].map(|zero| vec![zero; count + 2]);
+    let saved = Saved { q: &q, k: &k, v: &v, out: &out, lse: &lse, dout: &dout };
+    let back = best(15, || {
+        backward(&attention, &saved, Gradients { dq: Some(&mut dq), dk: Some(&mut dk), dv: Some(&mut dv) });
+    });
+    println!("attention {} x {} tokens, {heads} heads x {dim}: forward {there:.3} ms, backward {back:.3} ms", lengths.len(), tokens / lengths.len());
+}
+
+/// Lengths of real proteins, from short to the longest that ESM-2 takes.
+const PROTEINS: [usize; 16] = [30, 58, 91, 120, 144, 173, 201, 238, 262, 301, 350, 402, 466, 571, 730, 1022];
+
+fn attentions() {
+    for (heads, dim) in [(20, 16), (5, 64), (10, 136), (20, 12)] {
+        attend(&[512; 8], heads, dim);
+        attend(&PROTEINS, heads, dim);
+    }
+}
+
+/// Tiles of 256 numbers that stay in the first cache.
+fn functions() {
+    let src: Vec<f32> = (0..256).map(|i| 0.01 + i as f32 * 0.02).collect();
+    let mut dst = vec![0.0; 256];
+    for name in vmath::UNARY {
+        let Some(tile) = vmath::unary(name) else { continue };
+        // SAFETY: both have 256 numbers.
+        let time = best(20, || (0..10_000).for_each(|_| unsafe { tile(src.as_ptr(), dst.as_mut_ptr(), 256) }));
+        println!("{name}: {:.2} numbers per nanosecond", 2.56 / time);
+    }
+    let Some(tile) = vmath::binary("pow") else { return };
+    // SAFETY: all have 256 numbers.
+    let time = best(20, || (0..10_000).for_each(|_| unsafe { tile(src.as_ptr(), src.as_ptr(), dst.as_mut_ptr(), 256) }));
+    println!("pow: {:.2} numbers per nanosecond", 2.56 / time);
+}
+
 fn main() {
     let only = std::env::args().nth(1);
     let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     if wanted("matmul") {
         products();
+    }
+    if wanted("attention") {
+        attentions();
+    }
+    if wanted("vmath") {
+        functions();
     }
 }

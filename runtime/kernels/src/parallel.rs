@@ -32,19 +32,48 @@ pub(crate) fn for_each(count: usize, parallel: bool, task: impl Fn(usize) + Send
     }
 }
 
-/// Calls `work` with `length` numbers of scratch memory of any content.
+/// A cache line of numbers.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Line(#[expect(dead_code, reason = "read as a slice of numbers")] [f32; LINE_NUMBERS]);
+
+const LINE_NUMBERS: usize = 16;
+
+/// Memory that begins with a cache line, so that no vector at a multiple of its width spans two lines (which halves the
+/// speed of reading it).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Aligned(Vec<Line>);
+
+impl Aligned {
+    /// At least `length` zeros.
+    pub(crate) fn zeros(length: usize) -> Self {
+        Self(vec![Line([0.0; LINE_NUMBERS]); length.div_ceil(LINE_NUMBERS)])
+    }
+
+    pub(crate) fn numbers(&self) -> &[f32] {
+        // SAFETY: a line is nothing but its numbers.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * LINE_NUMBERS) }
+    }
+
+    pub(crate) fn numbers_mut(&mut self) -> &mut [f32] {
+        // SAFETY: a line is nothing but its numbers.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * LINE_NUMBERS) }
+    }
+}
+
+/// Calls `work` with `length` numbers of scratch memory of any content, aligned to a cache line.
 ///
 /// Fresh memory costs a page fault for each page, so every thread keeps its buffers for later calls. A buffer is taken out while it
 /// is in use: nested calls, also by a task that this thread picks up meanwhile, get another.
 pub(crate) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     thread_local! {
-        static KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+        static KEPT: RefCell<Vec<Aligned>> = const { RefCell::new(Vec::new()) };
     }
     let mut buffer = KEPT.with_borrow_mut(Vec::pop).unwrap_or_default();
-    if buffer.len() < length {
-        buffer = vec![0.0; length];
+    if buffer.numbers().len() < length {
+        buffer = Aligned::zeros(length);
     }
-    let result = work(&mut buffer[..length]);
+    let result = work(&mut buffer.numbers_mut()[..length]);
     KEPT.with_borrow_mut(|kept| kept.push(buffer));
     result
 }

@@ -11,6 +11,10 @@ use crate::simd::{Kernel, Level, Simd};
 /// The widest register tile: 16 lanes in [`VECTORS`] vectors, 8 rows.
 const TILE_NUMBERS: usize = 16 * VECTORS * 8;
 
+/// Numbers of the packed panels that a block goes through again and again for each of its register tiles of rows: they stay in
+/// the second cache.
+const GROUP_NUMBERS: usize = 1 << 18;
+
 /// Rows `rows` of the columns of panels `columns`, over `chunks`, which `packed` holds. The product's shapes have been checked.
 pub(super) struct Block<'a> {
     pub product: &'a Product,
@@ -59,12 +63,19 @@ impl Kernel for Block<'_> {
 /// Copies `rows × depth` numbers so that groups of `group` rows follow one another, each with its rows next to each other for every `k`.
 #[inline(always)]
 unsafe fn gather_rows(src: *const f32, (row, column): (usize, usize), (rows, depth): (usize, usize), group: usize, dst: *mut f32) {
-    for start in (0..rows).step_by(group) {
-        let count = group.min(rows - start);
-        for k in 0..depth {
-            for i in 0..count {
+    // In the order of the source, which is read as one stream when its rows are next to each other.
+    for k in 0..depth {
+        for start in (0..rows).step_by(group) {
+            // SAFETY: the caller's promise.
+            let (src, dst) = unsafe { (src.add(start * row + k * column), dst.add(start * depth + k * group)) };
+            if row == 1 && rows - start >= group {
                 // SAFETY: the caller's promise.
-                unsafe { *dst.add(start * depth + k * group + i) = *src.add((start + i) * row + k * column) };
+                unsafe { std::ptr::copy_nonoverlapping(src, dst, group) };
+                continue;
+            }
+            for i in 0..group.min(rows - start) {
+                // SAFETY: the caller's promise.
+                unsafe { *dst.add(i) = *src.add(i * row) };
             }
         }
     }
@@ -85,28 +96,18 @@ impl Kernel for Sweep<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Block { panels, ref rows, ref columns, .. } = *self.block;
-        for panel in columns.clone() {
-            let width = panels.width(panel);
-            let packed = &self.packed[self.depth * panels.columns(panel).start..][..self.depth * width];
+        let group = (GROUP_NUMBERS / (VECTORS * S::LANES * self.depth.max(1))).max(1);
+        for first in columns.clone().step_by(group) {
+            let group = first..columns.end.min(first + group);
             let mut row = 0;
             while row < rows.len() {
                 // Fewer rows than a whole tile: halves, so that few tile shapes are compiled.
                 let left = rows.len() - row;
                 let tile_rows = if left >= S::ROWS { S::ROWS } else { 1 << left.ilog2() };
-                let part = Part { sweep: &self, panel, row, packed };
-                match (tile_rows, width / S::LANES) {
-                    (8, 3) => part.tile::<S, 8, 3>(s),
-                    (8, 2) => part.tile::<S, 8, 2>(s),
-                    (8, _) => part.tile::<S, 8, 1>(s),
-                    (4, 3) => part.tile::<S, 4, 3>(s),
-                    (4, 2) => part.tile::<S, 4, 2>(s),
-                    (4, _) => part.tile::<S, 4, 1>(s),
-                    (2, 3) => part.tile::<S, 2, 3>(s),
-                    (2, 2) => part.tile::<S, 2, 2>(s),
-                    (2, _) => part.tile::<S, 2, 1>(s),
-                    (_, 3) => part.tile::<S, 1, 3>(s),
-                    (_, 2) => part.tile::<S, 1, 2>(s),
-                    (_, _) => part.tile::<S, 1, 1>(s),
+                for panel in group.clone() {
+                    let width = panels.width(panel);
+                    let packed = &self.packed[self.depth * panels.columns(panel).start..][..self.depth * width];
+                    Part { sweep: &self, panel, row, packed }.compute(s, tile_rows, width / S::LANES);
                 }
                 row += tile_rows;
             }
@@ -124,7 +125,34 @@ struct Part<'a> {
 
 impl Part<'_> {
     #[inline(always)]
+    fn compute<S: Simd>(&self, s: S, rows: usize, vectors: usize) {
+        match (rows, vectors) {
+            (8, 3) => self.tile::<S, 8, 3>(s),
+            (8, 2) => self.tile::<S, 8, 2>(s),
+            (8, _) => self.tile::<S, 8, 1>(s),
+            (4, 3) => self.tile::<S, 4, 3>(s),
+            (4, 2) => self.tile::<S, 4, 2>(s),
+            (4, _) => self.tile::<S, 4, 1>(s),
+            (2, 3) => self.tile::<S, 2, 3>(s),
+            (2, 2) => self.tile::<S, 2, 2>(s),
+            (2, _) => self.tile::<S, 2, 1>(s),
+            (_, 3) => self.tile::<S, 1, 3>(s),
+            (_, 2) => self.tile::<S, 1, 2>(s),
+            (_, _) => self.tile::<S, 1, 1>(s),
+        }
+    }
+
+    #[inline(always)]
     fn tile<S: Simd, const ROWS: usize, const WIDTH: usize>(&self, s: S) {
+        let Block { product, panels, rows, out, .. } = self.sweep.block;
+        let columns = panels.columns(self.panel);
+        let target = out.pointer().wrapping_add((rows.start + self.row) * product.out.row + columns.start * product.out.column);
+        for i in 0..ROWS {
+            // The hardware does not foresee the next strip of rows.
+            for j in 0..=WIDTH {
+                s.prefetch(target.wrapping_add(i * product.out.row + j * S::LANES));
+            }
+        }
         let (lhs, row_stride, column_stride) = self.sweep.lhs;
         let depth = self.sweep.depth;
         let b = (self.packed.as_ptr(), WIDTH * S::LANES);
@@ -138,9 +166,6 @@ impl Part<'_> {
                 tile::<S, ROWS, WIDTH>(s, depth, (lhs.add(self.row * row_stride), row_stride, column_stride), b)
             }
         };
-        let Block { product, panels, rows, out, .. } = self.sweep.block;
-        let columns = panels.columns(self.panel);
-        let target = out.pointer().wrapping_add((rows.start + self.row) * product.out.row + columns.start * product.out.column);
         for (i, row) in sums.iter().enumerate() {
             let target = target.wrapping_add(i * product.out.row);
             // SAFETY: these elements are inside `out` and belong to this task, as the product's check found.

@@ -16,7 +16,7 @@ mod tests;
 
 use std::ops::Range;
 
-use crate::parallel::{Shared, for_each, with_scratch};
+use crate::parallel::{Aligned, Shared, for_each, with_scratch};
 use crate::simd::Level;
 use block::Block;
 use pack::{PackPanel, Panels};
@@ -175,7 +175,7 @@ pub struct PackedRhs {
     level: Level,
     n: usize,
     k: usize,
-    numbers: Vec<f32>,
+    numbers: Aligned,
 }
 
 impl PackedRhs {
@@ -186,9 +186,9 @@ impl PackedRhs {
     pub fn new(n: usize, k: usize, strides: Strides, rhs: &[f32]) -> Self {
         assert!(strides.reach(n, k) <= rhs.len(), "rhs is too short for [{n}, {k}] with {strides:?}");
         let level = Level::best();
-        let mut numbers = vec![0.0; Panels::new(level, n).padded() * k];
+        let mut numbers = Aligned::zeros(Panels::new(level, n).padded() * k);
         let chunks = chunks(k);
-        pack(level, n, &chunks, strides, rhs, &mut numbers);
+        pack(level, n, &chunks, strides, rhs, numbers.numbers_mut());
         Self { level, n, k, numbers }
     }
 }
@@ -214,7 +214,7 @@ pub fn matmul_packed(
     for_each(product.m.div_ceil(block_rows), product.m * product.n * product.k >= SERIAL_WORK, |task| {
         let rows = task * block_rows..product.m.min((task + 1) * block_rows);
         let block =
-            Block { product, chunks: &chunks, panels, rows: rows.clone(), columns: 0..panels.count(), lhs, packed: &rhs.numbers, out: shared };
+            Block { product, chunks: &chunks, panels, rows: rows.clone(), columns: 0..panels.count(), lhs, packed: rhs.numbers.numbers(), out: shared };
         block.compute(rhs.level);
         let columns = Strides { row: product.out.row, column: 1 };
         // SAFETY: rows of different tasks do not overlap, as `check` found.

@@ -100,6 +100,12 @@ impl Simd for Avx512 {
         unsafe { transpose(src, src_row, dst, dst_row) }
     }
 
+    #[inline(always)]
+    fn prefetch(self, address: *const f32) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+
     lanewise! {
         add(a, b) -> F = _mm512_add_ps(a, b);
         sub(a, b) -> F = _mm512_sub_ps(a, b);
