@@ -5,6 +5,7 @@
 
 mod fold;
 mod gradient;
+pub mod lower;
 mod rewrite;
 mod simplify;
 

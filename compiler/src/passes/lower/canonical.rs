@@ -41,10 +41,7 @@ pub(crate) struct Canonical {
 
 /// Does a step of its own compute it (and not a kernel)?
 pub(crate) fn is_heavy(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Contract { .. } | Op::Attention { .. } | Op::AttentionLse { .. } | Op::AttentionGrad { .. } | Op::ScatterAdd { .. }
-    )
+    matches!(op, Op::Contract { .. } | Op::Attention { .. } | Op::AttentionLse { .. } | Op::AttentionGrad { .. } | Op::ScatterAdd { .. })
 }
 
 /// Is it in memory before the program starts?
@@ -235,7 +232,9 @@ impl Maker {
                 self.attention_grad(inputs, [*query, *key, *dim, *value], *scale, *wrt)
             }
             Op::ScatterAdd { axis, over, batch } => self.scatter(inputs, *axis, over, *batch),
-            Op::Rename { .. } | Op::Split { .. } | Op::Merge { .. } => self.sink(&node.op, inputs[0], 4).unwrap_or_else(|| self.add(node.op.clone(), inputs, None)),
+            Op::Rename { .. } | Op::Split { .. } | Op::Merge { .. } => {
+                self.sink(&node.op, inputs[0], 4).unwrap_or_else(|| self.add(node.op.clone(), inputs, None))
+            }
             _ => self.add(node.op.clone(), inputs, Rewriter::declared(node)),
         }
     }

@@ -12,9 +12,14 @@ use super::targets::Targets;
 pub(crate) enum Kind {
     Elements,
     /// Reductions over `over`, rows.
-    Rows { over: BTreeSet<AxisId> },
+    Rows {
+        over: BTreeSet<AxisId>,
+    },
     /// Reductions over `over` (and the samples), columns.
-    Columns { over: BTreeSet<AxisId>, batch: bool },
+    Columns {
+        over: BTreeSet<AxisId>,
+        batch: bool,
+    },
 }
 
 /// The iteration space of a kernel.

@@ -24,8 +24,7 @@ pub(super) fn add(maker: &mut Maker, [x, y]: [NodeId; 2], over: &[AxisId], batch
     };
     let only = |a: NodeId, b: NodeId| own_axes(maker, a, |axis| !maker.ty(b).axes.contains(axis));
     let (m, n) = (only(lhs, rhs), only(rhs, lhs));
-    let is_product =
-        !n.is_empty() && (!m.is_empty() || role == BatchRole::Rows) && (!over.is_empty() || role == BatchRole::Sum);
+    let is_product = !n.is_empty() && (!m.is_empty() || role == BatchRole::Rows) && (!over.is_empty() || role == BatchRole::Sum);
     if !is_product {
         let product = maker.add(Op::Binary(BinaryOp::Mul), &[x, y], None);
         if over.is_empty() && !batch {
@@ -48,9 +47,7 @@ fn product(maker: &mut Maker, [lhs, rhs]: [NodeId; 2], over: &[AxisId], batch: B
     let [k_of_lhs, k_of_rhs] = [lhs, rhs].map(|id| own_axes(maker, id, |axis| over.contains(axis)));
     let lhs_suits = |axes: &[AxisId], k: &[AxisId]| suits(axes, &m, k, batch, batch == BatchRole::Rows);
     let rhs_suits = |axes: &[AxisId], k: &[AxisId]| suits(axes, &n, k, batch, false);
-    let cost = |k: &[AxisId]| {
-        price(maker, lhs, lhs_suits(&maker.layout(lhs), k)) + price(maker, rhs, rhs_suits(&maker.layout(rhs), k))
-    };
+    let cost = |k: &[AxisId]| price(maker, lhs, lhs_suits(&maker.layout(lhs), k)) + price(maker, rhs, rhs_suits(&maker.layout(rhs), k));
     let k = if cost(&k_of_lhs) <= cost(&k_of_rhs) { k_of_lhs } else { k_of_rhs };
     let wanted = |rows: &[AxisId]| match batch {
         BatchRole::Sum => [&k, group.as_slice(), rows].concat(),

@@ -59,7 +59,8 @@ fn gradients(options: &LowerOptions<'_>, old: &Graph, map: &dyn Fn(NodeId) -> No
 fn uses(graph: &Graph, outputs: &[(String, NodeId)], stores: &[Destination], gradients: &[(NodeId, Destination)]) -> Vec<u32> {
     let mut uses = vec![0; graph.nodes.len()];
     let inner = graph.nodes.iter().flat_map(|node| &node.inputs);
-    let outer = outputs.iter().map(|(_, node)| node).chain(stores.iter().map(|store| &store.node)).chain(gradients.iter().map(|(node, _)| node));
+    let outer =
+        outputs.iter().map(|(_, node)| node).chain(stores.iter().map(|store| &store.node)).chain(gradients.iter().map(|(node, _)| node));
     for node in inner.chain(outer) {
         uses[node.0 as usize] += 1;
     }
