@@ -20,6 +20,7 @@ mod world;
 pub use experiment::{Elaborated, Network, TaskOutputs};
 pub use library::ItemRef;
 pub use settings::{PredictSettings, TrainSettings};
+pub use value::WeightsValue as WeightsSource;
 pub use world::World;
 
 use mgx_diag::{Diagnostic, SourceMap, Span};

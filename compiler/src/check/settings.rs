@@ -1,7 +1,7 @@
 //! `train { … }`, `predict { … }` and values from the command line.
 
 use mgx_diag::{Diagnostic, Span};
-use mgx_ir::graph::{Axis, AxisId, DType, Extent, Graph, NodeId, Op, Output, Type};
+use mgx_ir::graph::{DType, Graph, NodeId, Op, Output, Type};
 use mgx_ir::plan::{BatchSpec, EarlyStop, Monitor};
 
 use super::expr::Scope;
@@ -104,11 +104,11 @@ impl Checker<'_> {
             }
         }
         if settings.epochs.is_none() && settings.max_steps.is_none() {
-            self.report(Diagnostic::error("E0510", "`train` does not say how long").label(span, "in this block").help("add `epochs = 10` or `max_steps = 1000`"));
+            self.report(Diagnostic::error("E0550", "`train` does not say how long").label(span, "in this block").help("add `epochs = 10` or `max_steps = 1000`"));
             return None;
         }
         if settings.optimizer_name.is_empty() {
-            self.report(Diagnostic::error("E0510", "`train` has no optimizer").label(span, "in this block").help("add `optimizer = adamw(lr = 1e-3)` and `use std::optimizers::adamw`"));
+            self.report(Diagnostic::error("E0550", "`train` has no optimizer").label(span, "in this block").help("add `optimizer = adamw(lr = 1e-3)` and `use std::optimizers::adamw`"));
             return None;
         }
         // A loss or an error is better when it is smaller; every other metric when it is greater.
@@ -218,7 +218,7 @@ impl Checker<'_> {
         let mut args: Vec<(Option<Name>, Value, Span)> =
             vectors.map(|name| self.named_input(&name, vec![axis], expr.span)).collect();
         args.extend(["learning_rate", "step"].map(|name| self.named_input(name, Vec::new(), expr.span)));
-        let result = self.call_role(&pending, "update", args, states.iter().map(String::as_str), expr.span);
+        let result = self.call_role(&pending, "update", args, expr.span);
         let emission = std::mem::replace(&mut self.emission, outer)?;
         let mut graph = emission.graph;
         for (name, node) in result? {
@@ -233,7 +233,7 @@ impl Checker<'_> {
         let (pending, _) = self.role_part(expr, ModuleRole::Schedule, "a schedule", scope)?;
         let outer = self.emission.replace(Emission::default());
         let args = ["step", "total_steps"].map(|name| self.named_input(name, Vec::new(), expr.span)).to_vec();
-        let result = self.call_role(&pending, "factor", args, std::iter::empty(), expr.span);
+        let result = self.call_role(&pending, "factor", args, expr.span);
         let emission = std::mem::replace(&mut self.emission, outer)?;
         let mut graph = emission.graph;
         for (_, node) in result? {
@@ -252,12 +252,11 @@ impl Checker<'_> {
     }
 
     /// Calls a function of an optimizer or a schedule; gives its results by name.
-    fn call_role<'a>(
+    fn call_role(
         &mut self,
         pending: &Pending,
         function: &str,
         mut args: Vec<(Option<Name>, Value, Span)>,
-        _states: impl Iterator<Item = &'a str>,
         span: Span,
     ) -> Option<Vec<(String, NodeId)>> {
         let handle = self.library.item(pending.item);
@@ -271,7 +270,7 @@ impl Checker<'_> {
             .map(|function| function.params.iter().map(|param| param.name.text.as_str()).collect())
             .unwrap_or_default();
         args.retain(|(name, ..)| name.as_ref().is_some_and(|name| wanted.contains(&name.text.as_str())));
-        let instance = self.instantiate_role(pending)?;
+        let instance = self.instantiate(pending, "", "", false)?;
         match self.call_instance(&instance, function, args, span) {
             Value::Tensor(Tensor { node: Some(node), .. }) => Some(vec![("param".to_owned(), node)]),
             Value::Record(fields) => fields
@@ -289,10 +288,6 @@ impl Checker<'_> {
         }
     }
 
-    fn instantiate_role(&mut self, pending: &Pending) -> Option<std::rc::Rc<super::value::Instance>> {
-        self.instantiate(pending, "", "", false)
-    }
-
     fn experiment_metrics(&self) -> Vec<String> {
         self.experiment.task_metrics()
     }
@@ -305,15 +300,6 @@ fn constant_schedule() -> Graph {
     let node = graph.add_node(mgx_ir::graph::Node { op: Op::Const(1.0), inputs: Vec::new(), ty, path: None, spans: Vec::new() });
     graph.outputs.push(Output { name: "factor".to_owned(), node });
     graph
-}
-
-/// Sets the length of the optimizer's vectors.
-pub fn set_vector_length(graph: &mut Graph, elements: u64) {
-    for axis in &mut graph.axes {
-        *axis = Axis { name: axis.name.clone(), extent: Extent::Static(elements) };
-    }
-    debug_assert!(graph.nodes.iter().all(|node| node.ty.axes.len() <= 1), "an optimizer works on vectors");
-    let _: Option<AxisId> = None;
 }
 
 /// Puts values from the command line into the program's syntax.

@@ -1,1 +1,204 @@
-//! The plan of an experiment.
+//! The plan of an experiment: its programs for training, evaluation and prediction, with everything the runtime needs around them.
+
+mod optimizer;
+mod summary;
+
+pub use summary::{Summary, summarize};
+
+use std::collections::BTreeMap;
+
+use mgx_diag::Diagnostic;
+use mgx_ir::graph::{BinaryOp, DType, Graph, GraphBuilder, NodeId, Op, Output, ParamId, ReduceOp};
+use mgx_ir::plan::{InputSource, InputSpec, Memory, OptimizerSpec, PLAN_VERSION, ParamSpec, Plan, Program, TrainSpec, WeightsSpec};
+
+use crate::check::{Elaborated, Network, ParamInfo, TrainSettings, WeightsSource};
+use crate::passes::lower::{LowerOptions, lower};
+use crate::passes::{gradient, simplify};
+
+/// Parameters and their gradients begin at multiples of this many bytes.
+const ALIGNMENT: u64 = 64;
+
+/// The folder of a checkpoint that is named by a repository of the hub begins with this.
+pub const HUB_PREFIX: &str = "hub://";
+
+/// The largest batches: for each, the lengths of each sample.
+pub type Capacity = [Vec<Vec<u64>>];
+
+/// Makes the plan. `evaluation` is the experiment without dropout, `training` with it, where it trains.
+///
+/// # Errors
+/// `E0600` where something on the way to the loss has no gradient.
+pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &Capacity) -> Result<Plan, Diagnostic> {
+    let (params, trainable_bytes, param_bytes) = place_params(&evaluation.params);
+    let offsets: Vec<u64> = params.iter().map(|param| param.offset).collect();
+    let mut plan = Plan {
+        version: PLAN_VERSION,
+        name: evaluation.name.clone(),
+        seed: evaluation.seed,
+        data: evaluation.data.clone(),
+        tokenizers: evaluation.tokenizers.clone(),
+        lengths: evaluation.lengths.clone(),
+        inputs: evaluation.inputs.clone(),
+        params,
+        weights: evaluation.networks.iter().map(weights).collect(),
+        gradient: None,
+        optimizer: None,
+        evaluate: None,
+        predict: output_program(evaluation, false, &offsets, capacity),
+        outputs: evaluation.task.outputs.clone(),
+        metrics: evaluation.task.metrics.clone(),
+        train: None,
+        batch: evaluation.batch,
+        memory: Memory { params: param_bytes, ..Memory::default() },
+        flops_forward: 0,
+        flops_step: 0,
+    };
+    if evaluation.task.loss.is_some() {
+        plan.evaluate = Some(output_program(evaluation, true, &offsets, capacity));
+    }
+    if let Some((training, settings)) = training.and_then(|training| training.train.as_ref().map(|settings| (training, settings))) {
+        debug_assert_eq!(training.params.len(), evaluation.params.len(), "the mode does not change the parameters");
+        plan.gradient = Some(gradient_program(training, &offsets, capacity)?);
+        let optimizer = optimizer::build(settings, trainable_bytes);
+        plan.memory.gradients = trainable_bytes;
+        plan.memory.optimizer = trainable_bytes * optimizer.state.len() as u64;
+        plan.optimizer = Some(optimizer);
+        plan.train = Some(train_spec(settings));
+    }
+    plan.memory.activations = programs(&plan).map(|program| program.arena_bytes).max().unwrap_or(0);
+    plan.memory.inputs = capacity.iter().map(|samples| input_bytes(&plan.inputs, samples)).max().unwrap_or(0);
+    plan.flops_forward = largest_flops(&plan.predict, capacity);
+    plan.flops_step = plan.gradient.as_ref().map_or(0, |program| largest_flops(program, capacity));
+    Ok(plan)
+}
+
+fn programs(plan: &Plan) -> impl Iterator<Item = &Program> {
+    let optimizer = plan.optimizer.iter().flat_map(|OptimizerSpec { update, norm, .. }| [update, norm]);
+    plan.gradient.iter().chain(plan.evaluate.iter()).chain([&plan.predict]).chain(optimizer)
+}
+
+/// Trainable parameters first, so that the optimizer sees them as one vector. Gives the bytes of these and of all.
+fn place_params(params: &[ParamInfo]) -> (Vec<ParamSpec>, u64, u64) {
+    let mut offset = 0;
+    let mut offsets = vec![0; params.len()];
+    let mut trainable_bytes = 0;
+    for wanted in [true, false] {
+        for (param, place) in params.iter().zip(&mut offsets) {
+            if param.trainable == wanted {
+                *place = offset;
+                offset += (param.shape.iter().product::<u64>() * 4).next_multiple_of(ALIGNMENT);
+            }
+        }
+        if wanted {
+            trainable_bytes = offset;
+        }
+    }
+    let specs = params
+        .iter()
+        .zip(offsets)
+        .map(|(param, offset)| ParamSpec {
+            path: param.path.clone(),
+            axes: param.axes.clone(),
+            shape: param.shape.clone(),
+            key: param.key.clone(),
+            init: param.init,
+            trainable: param.trainable,
+            offset,
+            weights: param.network.map(|index| index as u32),
+        })
+        .collect();
+    (specs, trainable_bytes, offset)
+}
+
+fn weights(network: &Network) -> WeightsSpec {
+    let folder = match &network.weights {
+        WeightsSource::Folder(folder) => folder.clone(),
+        WeightsSource::Hub { repository, revision } => {
+            format!("{HUB_PREFIX}{repository}{}", revision.as_ref().map(|revision| format!("@{revision}")).unwrap_or_default())
+        }
+    };
+    WeightsSpec {
+        folder,
+        root: network.root.clone(),
+        prefixes: network.prefixes.clone(),
+        ignore: network.ignore.clone(),
+        optional: network.optional.clone(),
+    }
+}
+
+/// The task's outputs for a batch, with the loss of each sample where it is wanted.
+fn output_program(experiment: &Elaborated, with_loss: bool, offsets: &[u64], capacity: &Capacity) -> Program {
+    let mut graph = experiment.graph.clone();
+    if with_loss && let Some(loss) = experiment.task.loss {
+        graph.outputs.push(Output { name: "loss".to_owned(), node: loss });
+    }
+    simplify(&mut graph, &[]);
+    lower(&graph, &LowerOptions { params: offsets, capacity, ..LowerOptions::default() })
+}
+
+/// The gradients of the batch, added to the gradient memory, and the batch's loss: the sum of the losses times `loss_scale`.
+fn gradient_program(experiment: &Elaborated, offsets: &[u64], capacity: &Capacity) -> Result<Program, Diagnostic> {
+    let Some(loss) = experiment.task.loss else { return Ok(Program::default()) };
+    let mut graph = experiment.graph.clone();
+    graph.outputs.clear();
+    let mut builder = GraphBuilder::from_graph(graph);
+    let scale = builder.input("loss_scale", DType::F32, &[], false);
+    let scaled = builder.binary(BinaryOp::Mul, loss, scale);
+    let total = builder.reduce(ReduceOp::Sum, scaled, &[], true);
+    builder.output("loss", total);
+    let mut graph = builder.finish();
+    let wrt = trainable_nodes(&graph);
+    let nodes: Vec<NodeId> = wrt.iter().map(|(_, node)| *node).collect();
+    let gradients = gradient(&mut graph, &[(loss, scale)], &nodes)?;
+    let (named, nodes): (Vec<ParamId>, Vec<NodeId>) =
+        wrt.iter().zip(gradients).filter_map(|((param, _), gradient)| gradient.map(|gradient| (*param, gradient))).unzip();
+    let kept = simplify(&mut graph, &nodes);
+    let gradients: Vec<(ParamId, NodeId)> = named.into_iter().zip(kept).filter_map(|(param, node)| node.map(|node| (param, node))).collect();
+    Ok(lower(&graph, &LowerOptions { params: offsets, gradients: &gradients, capacity, ..LowerOptions::default() }))
+}
+
+/// The first node that reads each trainable parameter.
+fn trainable_nodes(graph: &Graph) -> Vec<(ParamId, NodeId)> {
+    let mut nodes = BTreeMap::new();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        if let Op::Param(id) = node.op
+            && graph.params[id.0 as usize].trainable
+        {
+            nodes.entry(id).or_insert(NodeId(index as u32));
+        }
+    }
+    nodes.into_iter().collect()
+}
+
+fn train_spec(settings: &TrainSettings) -> TrainSpec {
+    TrainSpec {
+        epochs: settings.epochs,
+        max_steps: settings.max_steps,
+        learning_rate: settings.learning_rate,
+        schedule: settings.schedule.clone(),
+        clip_norm: settings.clip_norm,
+        accumulate: settings.accumulate,
+        shuffle: settings.shuffle,
+        monitor: settings.monitor.clone(),
+        mode: settings.mode,
+        early_stop: settings.early_stop.clone(),
+        log_every: settings.log_every,
+        checkpoint_every: settings.checkpoint_every,
+    }
+}
+
+/// Bytes of the host's inputs for a batch of samples with these lengths.
+pub fn input_bytes(inputs: &[InputSpec], samples: &[Vec<u64>]) -> u64 {
+    let elements = |input: &InputSpec, lengths: &[u64]| match &input.source {
+        InputSource::Tokens { length } => lengths.get(length.0 as usize).copied().unwrap_or(0),
+        InputSource::FixedTokens { tokens, .. } => *tokens,
+        InputSource::Class { .. } | InputSource::Real { .. } => 1,
+    };
+    inputs.iter().flat_map(|input| samples.iter().map(move |lengths| elements(input, lengths) * 4)).sum()
+}
+
+fn largest_flops(program: &Program, capacity: &Capacity) -> u64 {
+    let _ = (program, capacity);
+    0
+}
+

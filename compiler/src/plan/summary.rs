@@ -1,0 +1,141 @@
+//! What `mgxc plan` tells of a plan.
+
+use std::fmt;
+
+use mgx_ir::plan::{Memory, Plan, StepKind};
+use serde::Serialize;
+
+/// The figures of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    pub experiment: String,
+    pub parameters_total: u64,
+    pub parameters_trainable: u64,
+    /// Floating point operations of the largest batch: forward, and a training step's forward and backward.
+    pub flops_forward: u64,
+    pub flops_step: u64,
+    pub memory: Memory,
+    pub memory_total: u64,
+    /// Bytes that a run writes: checkpoints (best and last), the final weights.
+    pub bytes_written: u64,
+    pub kernels: Vec<ProgramSummary>,
+}
+
+/// The steps of a program by kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProgramSummary {
+    pub program: &'static str,
+    pub fused: usize,
+    pub products: usize,
+    pub attention: usize,
+    pub scatter: usize,
+    pub arena_bytes: u64,
+}
+
+/// Counts.
+pub fn summarize(plan: &Plan) -> Summary {
+    let parameters_total = plan.params.iter().map(|param| param.elements()).sum();
+    let parameters_trainable = plan.params.iter().filter(|param| param.trainable).map(|param| param.elements()).sum();
+    let mut kernels = Vec::new();
+    let named = [
+        ("gradient", plan.gradient.as_ref()),
+        ("update", plan.optimizer.as_ref().map(|optimizer| &optimizer.update)),
+        ("evaluate", plan.evaluate.as_ref()),
+        ("predict", Some(&plan.predict)),
+    ];
+    for (program, steps) in named {
+        let Some(steps) = steps else { continue };
+        let count = |wanted: fn(&StepKind) -> bool| steps.steps.iter().filter(|step| wanted(&step.kind)).count();
+        kernels.push(ProgramSummary {
+            program,
+            fused: count(|kind| matches!(kind, StepKind::Fused(_))),
+            products: count(|kind| matches!(kind, StepKind::Contract(_))),
+            attention: count(|kind| matches!(kind, StepKind::Attention(_) | StepKind::AttentionGrad(_))),
+            scatter: count(|kind| matches!(kind, StepKind::Scatter(_))),
+            arena_bytes: steps.arena_bytes,
+        });
+    }
+    let checkpoint = plan.memory.params + plan.memory.optimizer;
+    let bytes_written = if plan.train.is_some() { 2 * checkpoint + plan.memory.params } else { 0 };
+    Summary {
+        experiment: plan.name.clone(),
+        parameters_total,
+        parameters_trainable,
+        flops_forward: plan.flops_forward,
+        flops_step: plan.flops_step,
+        memory: plan.memory,
+        memory_total: plan.memory.total(),
+        bytes_written,
+        kernels,
+    }
+}
+
+/// `1,234,567`.
+fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1.5 GiB`.
+fn bytes(value: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut scaled = value as f64;
+    let mut unit = 0;
+    while scaled >= 1024.0 && unit + 1 < units.len() {
+        scaled /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{value} B") } else { format!("{scaled:.1} {}", units[unit]) }
+}
+
+/// `1.5 GFLOP`.
+fn flops(value: u64) -> String {
+    let units = ["FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP"];
+    let mut scaled = value as f64;
+    let mut unit = 0;
+    while scaled >= 1000.0 && unit + 1 < units.len() {
+        scaled /= 1000.0;
+        unit += 1;
+    }
+    format!("{scaled:.1} {}", units[unit])
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "experiment {}", self.experiment)?;
+        writeln!(f, "  parameters   {} in all, {} trainable", grouped(self.parameters_total), grouped(self.parameters_trainable))?;
+        writeln!(f, "  largest batch")?;
+        writeln!(f, "    forward    {}", flops(self.flops_forward))?;
+        if self.flops_step > 0 {
+            writeln!(f, "    training   {} (forward and backward)", flops(self.flops_step))?;
+        }
+        writeln!(f, "  memory       {}", bytes(self.memory_total))?;
+        let Memory { params, gradients, optimizer, activations, inputs } = self.memory;
+        for (name, value) in
+            [("parameters", params), ("gradients", gradients), ("optimizer", optimizer), ("activations", activations), ("inputs", inputs)]
+        {
+            writeln!(f, "    {name:<12} {:>10}  ({} bytes)", bytes(value), grouped(value))?;
+        }
+        writeln!(f, "  writes       {}", bytes(self.bytes_written))?;
+        for program in &self.kernels {
+            writeln!(
+                f,
+                "  {:<10} {} fused kernels, {} matrix products, {} attention, {} scatter, arena {}",
+                program.program,
+                program.fused,
+                program.products,
+                program.attention,
+                program.scatter,
+                bytes(program.arena_bytes)
+            )?;
+        }
+        Ok(())
+    }
+}
