@@ -67,8 +67,7 @@ fn find_too_deep(text: &str) -> Vec<TooDeep> {
                     ")" | "]" => depth = depth.saturating_sub(1),
                     "}" => (depth, open_branches) = (depth.saturating_sub(1), 0),
                     "if" | "match" => open_branches += 1,
-                    ":" => open_branches = 0,
-                    "=" if !text[at + 1..].starts_with(['=', '>']) && !text[..at].ends_with(['=', '<', '>', '!']) => open_branches = 0,
+                    "=" | ":" => open_branches = 0,
                     _ => {}
                 }
                 if depth + open_branches > MAX_DEPTH && beyond.is_none() {

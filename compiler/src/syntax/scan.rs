@@ -21,7 +21,7 @@ pub enum TokenKind {
     String,
     /// A string without its second quotation mark.
     UnterminatedString,
-    /// Operators and brackets; one character each, except where the grammar knows the operator.
+    /// Operators, brackets and separators.
     Punctuation,
     /// A character that mgx does not use outside strings and comments.
     Unknown,
@@ -36,6 +36,9 @@ impl TokenKind {
 
 /// Words that are never names; as `reserved` in the grammar.
 pub const RESERVED: [&str; 9] = ["let", "if", "else", "match", "with", "true", "false", "none", "fn"];
+
+/// Punctuation of two characters.
+const PAIRS: [&str; 11] = ["->", "=>", "::", "|>", "==", "!=", "<=", ">=", "&&", "||", ".."];
 
 /// The first token of `text` and its length in bytes; `None` at the end. Words come as [`TokenKind::Name`] unless they are reserved.
 pub fn next_token(text: &str) -> Option<(TokenKind, usize)> {
@@ -52,7 +55,7 @@ pub fn next_token(text: &str) -> Option<(TokenKind, usize)> {
         }
         '0'..='9' => (TokenKind::Number, number_length(text)),
         '"' => string_length(text),
-        '!'..='~' => (TokenKind::Punctuation, 1),
+        '!'..='~' => (TokenKind::Punctuation, if PAIRS.iter().any(|pair| text.starts_with(pair)) { 2 } else { 1 }),
         _ => (TokenKind::Unknown, first.len_utf8()),
     })
 }

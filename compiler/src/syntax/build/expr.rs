@@ -376,13 +376,20 @@ impl Builder<'_> {
 
     fn unused_result(&mut self, unused: &Expr, next: &Node) {
         let between = &self.tree.text()[unused.span.end as usize..next.span.start as usize];
+        let is_return = matches!(&unused.kind, ExprKind::Name(name) if name == "return");
+        let begins_like_continuation = self.text(next.span).starts_with(['-', '(', '[']);
         let diagnostic = if between.contains('\n') {
-            Diagnostic::error("E0110", "a block has one result, and it stands last")
-                .label(unused.span, "nothing uses this value")
-                .help("bind it with `let`, or delete it")
+            Diagnostic::error("E0110", "a block has one result, and it stands last").label(unused.span, "nothing uses this value").help(
+                if begins_like_continuation {
+                    "the next line does not continue this one: write its first character at the end of this line"
+                } else {
+                    "bind it with `let`, or delete it"
+                },
+            )
         } else {
-            let at = Span { end: next.span.end.min(next.span.start + 1), ..next.span };
-            Diagnostic::error("E0101", "expected an operator or the end of the line").label(at, "does not continue the expression")
+            Diagnostic::error("E0101", "expected an operator or the end of the line")
+                .label(next.span, "does not continue the expression before it")
+                .help(if is_return { "delete `return`: the last value of a block is its result" } else { "begin a new line" })
         };
         self.report(diagnostic);
     }

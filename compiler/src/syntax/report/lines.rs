@@ -67,7 +67,9 @@ pub(super) fn error_line(around: &Surroundings<'_>, node: &Node, parent: &Node) 
     if parent.kind != Rule::block {
         let next = around.after(first.span.end).filter(|next| next.span.end <= node.span.end);
         match next {
-            Some(next) if RESERVED.contains(&text) && matches!(around.text(next.span), "=" | ":") => return missing::reserved(around, first),
+            Some(next) if RESERVED.contains(&text) && matches!(around.text(next.span), "=" | ":") => {
+                return missing::reserved(around, first);
+            }
             Some(_) if first.kind == TokenKind::Name => return around.expected("E0107", "`=` or `:`", first.span.end),
             None if first.kind == TokenKind::Name => return around.expected("E0107", "`=` or `:`", first.span.end),
             _ => {}

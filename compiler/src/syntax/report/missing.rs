@@ -74,9 +74,9 @@ fn missing_storage(around: &Surroundings<'_>, at: u32, parent: &Node) -> Diagnos
     let name = name.map_or("name", |name| around.text(name.span));
     match (around.before(at), around.after(at)) {
         (Some(colon), Some(value)) if is_value(value) => colon_for_equals(around, colon, value, "members are"),
-        _ => around
-            .expected("E0107", "`param` or `state`", at)
-            .help(format!("write `{name}: param f[…]` for what is learned, `{name}: state f[…]` for what is kept, `{name} = …` for a part")),
+        _ => around.expected("E0107", "`param` or `state`", at).help(format!(
+            "write `{name}: param f[…]` for what is learned, `{name}: state f[…]` for what is kept, `{name} = …` for a part"
+        )),
     }
 }
 
@@ -116,7 +116,7 @@ pub(super) fn unclosed(around: &Surroundings<'_>, node: &Node, parent: &Node) ->
         }
     };
     let diagnostic = diagnostic.help(format!("add `{closing}`"));
-    Some(Finding { anchor: at, end: at, unclosed: Some((opener.span.start, is_brace)), diagnostic })
+    Some(Finding { anchor: at, end: at, unclosed: Some((opener.span.start, is_brace)), is_line: false, diagnostic })
 }
 
 /// The first brace after `opener` whose closing brace begins a line that is indented less than the brace's own line.

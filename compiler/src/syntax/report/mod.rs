@@ -25,7 +25,7 @@ pub(super) fn with_syntax_errors(tree: &Tree, found_while_reading: Vec<Diagnosti
         // What may be a consequence of text that does not fit is weighed with it; a number that is too large is always one.
         match diagnostic.labels.first() {
             Some(first) if is_structural(diagnostic.code) => {
-                findings.push(Finding { anchor: first.span.start, end: first.span.end, unclosed: None, diagnostic });
+                findings.push(Finding { anchor: first.span.start, end: first.span.end, unclosed: None, is_line: false, diagnostic });
             }
             _ => diagnostics.push(diagnostic),
         }
@@ -62,6 +62,8 @@ struct Finding {
     end: u32,
     /// For a bracket that is not closed: where it stands, and if it is a brace.
     unclosed: Option<(u32, bool)>,
+    /// A whole line that does not fit.
+    is_line: bool,
     diagnostic: Diagnostic,
 }
 
@@ -129,14 +131,22 @@ fn finding(around: &Surroundings<'_>, place: &Place<'_>) -> Option<Finding> {
     };
     // An assignment is a mistake in itself, but what it assigns is sound.
     let end = if matches!(node.kind, Rule::bare_assign | Rule::stray_assign) { node.span.start } else { node.span.end };
-    Some(Finding { anchor: node.span.start, end, unclosed: None, diagnostic })
+    let is_line = matches!(node.kind, Rule::error_item | Rule::error_line);
+    let anchor = node.tokens().next().filter(|_| is_line).map_or(node.span.start, |first| first.span.start);
+    Some(Finding { anchor, end, unclosed: None, is_line, diagnostic })
 }
 
 fn unterminated_string(token: Token) -> Finding {
     let diagnostic = Diagnostic::error("E0103", "the string has no end")
         .label(token.span, "no `\"` before the end of the line")
         .help("add `\"`; a line end inside a string is written `\\n`");
-    Finding { anchor: token.span.start, end: token.span.end, unclosed: None, diagnostic }
+    Finding { anchor: token.span.start, end: token.span.end, unclosed: None, is_line: false, diagnostic }
+}
+
+/// Is the mistake in a line known, so that it is not just more of the text before it?
+fn says_what_it_is(diagnostic: &Diagnostic) -> bool {
+    let is_specific = !matches!(diagnostic.code.0, "E0101" | "E0122");
+    is_specific || diagnostic.help.as_ref().is_some_and(|help| help.starts_with("did you mean"))
 }
 
 /// Leaves out what follows from a mistake reported before. `findings` are in order of their anchors.
@@ -159,7 +169,7 @@ fn first_causes(tree: &Tree, findings: Vec<Finding>) -> Vec<Diagnostic> {
             // A brace that encloses a mistake is not closed for a reason of its own.
             Some((opener, true)) => has_error(opener) || (follows_up && after_unclosed),
             Some((opener, false)) => has_error(opener) || has_error(finding.anchor) || follows_up,
-            None => has_error(finding.anchor) || follows_up,
+            None => has_error(finding.anchor) || (follows_up && !(finding.is_line && says_what_it_is(&finding.diagnostic))),
         };
         let end = previous.map_or(finding.end, |(end, _)| end.max(finding.end));
         previous = Some((end, finding.unclosed.is_some()));

@@ -111,8 +111,8 @@ impl<'a> Surroundings<'a> {
                 .label(token.span, "no bracket is open for it")
                 .help("delete it, or add the opening bracket");
         }
-        let diagnostic =
-            Diagnostic::error("E0101", format!("expected {what}, found {}", self.name(token))).label(token.span, format!("expected {what}"));
+        let diagnostic = Diagnostic::error("E0101", format!("expected {what}, found {}", self.name(token)))
+            .label(token.span, format!("expected {what}"));
         with_habit(diagnostic, text)
     }
 }
