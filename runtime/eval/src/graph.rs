@@ -66,7 +66,7 @@ pub fn eval_more(graph: &Graph, values: &mut Values, params: &[Vec<f64>], batch:
 
 fn eval_node(graph: &Graph, id: NodeId, values: &Values, params: &[Vec<f64>], batch: &Batch) -> Value {
     let node = graph.node(id);
-    let scope = BatchScope { axes: &graph.axes, batch, round_constants: false };
+    let scope = BatchScope { axes: &graph.axes, batch, round: false };
     match &node.op {
         Op::Input { name } => input(scope, name, &node.ty),
         Op::Param(param) => {

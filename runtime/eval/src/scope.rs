@@ -1,6 +1,6 @@
 //! What an operation knows besides its inputs, and how an operation on one sample becomes one on a batch.
 
-use mgx_ir::graph::{Axis, AxisId, Op, ReduceOp, SizeExpr, Type};
+use mgx_ir::graph::{Axis, AxisId, DType, Op, ReduceOp, SizeExpr, Type};
 use mgx_ir::plan::{Batch, Sample};
 
 use crate::ops;
@@ -14,8 +14,6 @@ pub(crate) struct Scope<'a> {
     pub sample: Option<&'a Sample>,
     /// The batch's key of random numbers.
     pub random: u64,
-    /// Round constants to f32, as a program stores them? Otherwise they are exact.
-    pub round_constants: bool,
 }
 
 impl Scope<'_> {
@@ -44,13 +42,14 @@ impl Scope<'_> {
 pub(crate) struct BatchScope<'a> {
     pub axes: &'a [Axis],
     pub batch: &'a Batch,
-    pub round_constants: bool,
+    /// Round every F32 result to f32? A program's kernel may compute a value again that another has stored: both must then be equal.
+    pub round: bool,
 }
 
 impl<'a> BatchScope<'a> {
     /// The scope of a sample, or of what is not per sample.
     pub fn of(&self, sample: Option<&'a Sample>) -> Scope<'a> {
-        Scope { axes: self.axes, sample, random: self.batch.random, round_constants: self.round_constants }
+        Scope { axes: self.axes, sample, random: self.batch.random }
     }
 
     /// The scopes that a value of this kind has a tensor for: one, or one for each sample.
@@ -64,6 +63,16 @@ impl<'a> BatchScope<'a> {
     /// The value of an operation over the batch. An operand that is not per sample is repeated for every sample, and an operation with
     /// `batch = true` combines over the samples what it gives for each.
     pub fn apply(&self, op: &Op, ty: &Type, inputs: &[&Value]) -> Value {
+        let mut value = self.exact(op, ty, inputs);
+        if self.round && ty.dtype == DType::F32 {
+            for element in value.tensors_mut().iter_mut().flat_map(|tensor| &mut tensor.data) {
+                *element = f64::from(*element as f32);
+            }
+        }
+        value
+    }
+
+    fn exact(&self, op: &Op, ty: &Type, inputs: &[&Value]) -> Value {
         let one = |number: usize, sample| {
             let operands: Vec<&Tensor> = inputs.iter().map(|value| value.of_sample(number)).collect();
             ops::apply(op, ty, &operands, self.of(sample))

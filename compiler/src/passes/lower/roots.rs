@@ -27,14 +27,20 @@ pub(super) fn add(mut maker: Maker, old: &Graph, options: &LowerOptions<'_>, map
     let uses = uses(maker.graph(), &outputs, &destinations, &gradients);
     let mut direct = Vec::new();
     for (node, gradient) in gradients {
+        // What no step adds by itself is added by one store: stores of one kernel must not meet.
+        let mut rest = None;
         for term in terms(maker.graph(), &uses, node) {
             let (root, axes) = beneath(maker.graph(), term, &gradient.axes);
             let own = Destination { node: root, axes, ..gradient.clone() };
             if uses[root.0 as usize] == 1 && chain_is_free(maker.graph(), &uses, term, root) && writes_there(&mut maker, &own) {
                 direct.push((root, own));
             } else {
-                destinations.push(own);
+                rest = Some(rest.map_or(term, |sum| maker.add(Op::Binary(BinaryOp::Add), &[sum, term], None)));
             }
+        }
+        if let Some(sum) = rest {
+            let (root, axes) = beneath(maker.graph(), sum, &gradient.axes);
+            destinations.push(Destination { node: root, axes, ..gradient });
         }
     }
     let mut canonical = maker.finish();

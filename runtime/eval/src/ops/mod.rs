@@ -75,10 +75,9 @@ impl Result<'_> {
     }
 }
 
-/// The same number everywhere: of a float type exact, or rounded to f32 where the scope says so.
+/// The same number everywhere.
 fn constant(value: f64, result: Result<'_>) -> Tensor {
     let value = match result.ty.dtype {
-        DType::F32 if result.scope.round_constants => f64::from(value as f32),
         DType::F32 => value,
         DType::I32 | DType::Bool => elementwise::cast(value, result.ty.dtype),
     };

@@ -99,9 +99,9 @@ impl<'a> Machine<'a> {
         self.program.buffers.get(id.0 as usize).unwrap_or_else(|| self.fail(format!("there is no buffer {}", id.0)))
     }
 
-    /// What operations need to know about this batch. Programs keep constants as f32.
+    /// What operations need to know about this batch.
     pub fn scope(&self) -> BatchScope<'a> {
-        BatchScope { axes: &self.program.axes, batch: self.batch, round_constants: true }
+        BatchScope { axes: &self.program.axes, batch: self.batch, round: true }
     }
 
     /// The buffer whose storage a buffer shares: itself, or what it is an alias of.

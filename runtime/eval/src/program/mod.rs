@@ -1,4 +1,4 @@
-//! Interpretation of programs: every step in f64 on the real bytes, rounded to f32 where it is stored.
+//! Interpretation of programs on their real bytes: every operation in f64, its result rounded to f32.
 //!
 //! It follows the documentation of `mgx_ir::plan` to the letter, and stops with a description of the step where a program reads bytes
 //! that this run has not written (or that another buffer has taken since), leaves its buffers, or breaks a rule of a step: what passes

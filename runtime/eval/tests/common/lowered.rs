@@ -1,0 +1,71 @@
+//! Cases as the compiler lowers them: the outputs, and the gradients of a loss added to the gradient memory.
+
+use mgx_compiler::passes::lower::{LowerOptions, lower};
+use mgx_compiler::passes::{gradient, simplify};
+use mgx_eval::arbitrary::Case;
+use mgx_ir::graph::{DType, GraphBuilder, NodeId, Op, ParamId, UnaryOp};
+use mgx_ir::plan::{InputData, Program};
+
+/// A lowered case.
+pub struct Lowered {
+    /// The case with the loss and its gradients in its graph, and an input `loss_scale` in its batch.
+    pub case: Case,
+    pub program: Program,
+    /// Byte offset of each parameter.
+    pub offsets: Vec<u64>,
+    /// Size of the parameter memory.
+    pub bytes: u64,
+    /// The gradient of each trainable parameter that the loss depends on.
+    pub gradients: Vec<(ParamId, NodeId)>,
+}
+
+/// Lowers the outputs of a case alone.
+pub fn forward(case: &Case) -> Lowered {
+    finish(case.clone(), Vec::new())
+}
+
+/// Lowers the outputs of a case with the gradients of `Σ sin(x)` over all elements `x` of its float outputs, times 0.5; `None` where it has
+/// none or they cannot be differentiated.
+pub fn with_gradients(case: &Case) -> Option<Lowered> {
+    let mut b = GraphBuilder::from_graph(case.graph.clone());
+    let mut losses = Vec::new();
+    let scale = b.input("loss_scale", DType::F32, &[], false);
+    for (_, node) in case.outputs().filter(|(_, node)| case.graph.ty(*node).dtype == DType::F32) {
+        let bounded = b.unary(UnaryOp::Sin, node);
+        let axes = b.ty(node).axes.clone();
+        losses.push((b.sum(bounded, &axes), scale));
+    }
+    let mut graph = b.finish();
+    let nodes = (0..case.graph.nodes.len() as u32).map(NodeId);
+    let params: Vec<(ParamId, NodeId)> = nodes
+        .filter_map(|node| match case.graph.node(node).op {
+            Op::Param(id) if case.graph.params[id.0 as usize].trainable => Some((id, node)),
+            _ => None,
+        })
+        .collect();
+    let wrt: Vec<NodeId> = params.iter().map(|(_, node)| *node).collect();
+    let found = gradient(&mut graph, &losses, &wrt).ok()?;
+    let gradients: Vec<(ParamId, NodeId)> = params.iter().zip(found).filter_map(|((id, _), gradient)| Some((*id, gradient?))).collect();
+    let mut case = Case { graph, ..case.clone() };
+    case.batch.inputs.insert("loss_scale".into(), InputData::F32(vec![0.5]));
+    Some(finish(case, gradients))
+}
+
+/// Simplifies and lowers.
+fn finish(mut case: Case, mut gradients: Vec<(ParamId, NodeId)>) -> Lowered {
+    let keep: Vec<NodeId> = gradients.iter().map(|(_, node)| *node).collect();
+    let places = simplify(&mut case.graph, &keep);
+    for (_, node) in &mut gradients {
+        *node = places[node.0 as usize].expect("what is kept stays");
+    }
+    let mut offsets = Vec::new();
+    let mut bytes = 0;
+    for param in &case.params {
+        offsets.push(bytes);
+        bytes += (param.len() as u64 * 4).next_multiple_of(64);
+    }
+    let capacity: Vec<Vec<Vec<u64>>> = vec![case.batch.samples.iter().map(|sample| sample.lengths.clone()).collect()];
+    let options = LowerOptions { params: &offsets, gradients: &gradients, capacity: &capacity, ..LowerOptions::default() };
+    let program = lower(&case.graph, &options);
+    Lowered { case, program, offsets, bytes, gradients }
+}
