@@ -152,8 +152,9 @@ fn gradient_program(experiment: &Elaborated, offsets: &[u64], capacity: &Capacit
     let gradients = gradient(&mut graph, &[(loss, scale)], &nodes)?;
     let (named, nodes): (Vec<ParamId>, Vec<NodeId>) =
         wrt.iter().zip(gradients).filter_map(|((param, _), gradient)| gradient.map(|gradient| (*param, gradient))).unzip();
-    let kept = simplify(&mut graph, &nodes);
-    let gradients: Vec<(ParamId, NodeId)> = named.into_iter().zip(kept).filter_map(|(param, node)| node.map(|node| (param, node))).collect();
+    let moved = simplify(&mut graph, &nodes);
+    let gradients: Vec<(ParamId, NodeId)> =
+        named.into_iter().zip(&nodes).filter_map(|(param, node)| moved[node.0 as usize].map(|node| (param, node))).collect();
     Ok(lower(&graph, &LowerOptions { params: offsets, gradients: &gradients, capacity, ..LowerOptions::default() }))
 }
 
