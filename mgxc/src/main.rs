@@ -1,1 +1,22 @@
-fn main() {}
+//! `mgxc`: checks, plans and runs mgx experiments.
+//!
+//! Exit codes: 0 all is well, 1 errors were found (and printed), 2 the command line itself is wrong.
+
+mod cli;
+mod commands;
+mod report;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    match arguments.command {
+        cli::Command::Check(options) => commands::check::run(&options),
+        cli::Command::Plan(options) => commands::plan::run(&options),
+        cli::Command::Run(options) => commands::run::run(&options),
+        cli::Command::Explain(options) => commands::explain::run(&options),
+    }
+}

@@ -1,0 +1,102 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mgx_compiler::check::Override;
+
+/// Checks, plans and runs experiments on biological foundation models.
+#[derive(Debug, Parser)]
+#[command(name = "mgxc", version, about)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Finds mistakes without loading anything
+    Check(CheckOptions),
+    /// Shows what a run takes: parameters, operations, memory, bytes written
+    Plan(PlanOptions),
+    /// Trains, evaluates and predicts as the experiment says
+    Run(RunOptions),
+    /// Explains a code, as in `mgxc explain E0401`
+    Explain(ExplainOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct CheckOptions {
+    /// The .mgx files
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Put a value in: seed=1, train.batch_size=16, encoder.max_length=128
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
+    pub overrides: Vec<Override>,
+    /// Write the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanOptions {
+    /// The .mgx file
+    pub file: PathBuf,
+    /// The experiment, where the file has several
+    #[arg(long)]
+    pub experiment: Option<String>,
+    /// Put a value in: seed=1, train.batch_size=16, encoder.max_length=128
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
+    pub overrides: Vec<Override>,
+    /// Write the whole plan as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What of an experiment is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    Fit,
+    Validate,
+    Test,
+    Predict,
+}
+
+#[derive(Debug, Args)]
+pub struct RunOptions {
+    /// The .mgx file
+    pub file: PathBuf,
+    /// The experiment, where the file has several
+    #[arg(long)]
+    pub experiment: Option<String>,
+    /// Run this stage alone
+    #[arg(long)]
+    pub stage: Option<Stage>,
+    /// Start from the weights of this checkpoint
+    #[arg(long, value_name = "PATH")]
+    pub checkpoint: Option<PathBuf>,
+    /// Put a value in: seed=1, train.batch_size=16, encoder.max_length=128
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
+    pub overrides: Vec<Override>,
+    /// The folder of the run (default: runs/EXPERIMENT/NUMBER)
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with the run in the folder given by --out, or with the last one
+    #[arg(long)]
+    pub resume: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainOptions {
+    /// A code such as E0401; without one, all codes are listed
+    pub code: Option<String>,
+}
+
+fn parse_override(text: &str) -> Result<Override, String> {
+    match text.split_once('=') {
+        Some((path, value)) if !path.trim().is_empty() && !value.trim().is_empty() => {
+            Ok(Override { path: path.trim().to_owned(), value: value.trim().to_owned() })
+        }
+        _ => Err("write KEY=VALUE, for example train.batch_size=16".to_owned()),
+    }
+}

@@ -1,0 +1,39 @@
+//! `mgxc check`.
+
+use std::process::ExitCode;
+
+use crate::cli::CheckOptions;
+use crate::report;
+use crate::world::Folder;
+
+/// Checks files; exit code 1 if any has an error.
+pub fn run(options: &CheckOptions) -> ExitCode {
+    let mut ok = true;
+    for file in &options.files {
+        let (folder, name) = Folder::of(file);
+        let mut checked = mgx_compiler::check::check(&folder, &name, &options.overrides);
+        if checked.is_ok() {
+            for experiment in &checked.experiments {
+                checked.diagnostics.extend(super::prepare::check_weights(&folder, experiment));
+            }
+        }
+        ok &= checked.is_ok();
+        if options.json {
+            report::print_json(&checked.diagnostics, &checked.sources);
+        } else {
+            report::print(&checked.diagnostics, &checked.sources);
+            if checked.is_ok() {
+                println!("{}: ok ({})", file.display(), describe(&checked.names));
+            }
+        }
+    }
+    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn describe(names: &[String]) -> String {
+    match names {
+        [] => "no experiments".to_owned(),
+        [one] => format!("experiment {one}"),
+        many => format!("experiments {}", many.join(", ")),
+    }
+}

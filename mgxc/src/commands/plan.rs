@@ -1,0 +1,22 @@
+//! `mgxc plan`.
+
+use std::process::ExitCode;
+
+use super::prepare::{Labels, prepare};
+use crate::cli::PlanOptions;
+
+/// Prints what a run takes.
+pub fn run(options: &PlanOptions) -> ExitCode {
+    let prepared = match prepare(&options.file, options.experiment.as_deref(), &options.overrides, Labels::Needed) {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    let summary = mgx_compiler::plan::summarize(&prepared.plan);
+    if options.json {
+        let data = serde_json::json!({ "summary": summary, "plan": prepared.plan });
+        println!("{data}");
+    } else {
+        print!("{summary}");
+    }
+    ExitCode::SUCCESS
+}

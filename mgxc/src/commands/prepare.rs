@@ -1,0 +1,129 @@
+//! What `plan` and `run` have in common: from the command line to a plan, with the data at hand.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use mgx_compiler::check::{Elaborated, Override, WeightsSource, check, elaborate};
+use mgx_compiler::plan;
+use mgx_data::{InputBuilder, Split, Table, capacity};
+use mgx_diag::{Diagnostic, Label, SourceMap};
+use mgx_ir::plan::{ColumnKind, ColumnSpec, Plan};
+
+use crate::report;
+use crate::world::Folder;
+
+/// An experiment that is ready to run.
+pub struct Prepared {
+    pub sources: SourceMap,
+    pub folder: PathBuf,
+    pub plan: Plan,
+    pub tables: Vec<Table>,
+    pub inputs: InputBuilder,
+    /// How the rows of the first table, which drives the experiment, are divided.
+    pub split: Split,
+}
+
+/// Whether labels are needed: they are not for prediction alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Labels {
+    Needed,
+    Ignored,
+}
+
+/// Checks a file and makes the plan of an experiment of it. Findings are printed.
+///
+/// # Errors
+/// The exit code, after an error was printed.
+pub fn prepare(file: &Path, experiment: Option<&str>, overrides: &[Override], labels: Labels) -> Result<Prepared, ExitCode> {
+    let (world, name) = Folder::of(file);
+    let checked = check(&world, &name, overrides);
+    report::print(&checked.diagnostics, &checked.sources);
+    if !checked.is_ok() {
+        return Err(ExitCode::FAILURE);
+    }
+    let sources = checked.sources;
+    let evaluation = choose(checked.experiments, &checked.names, experiment, file).map_err(|diagnostic| report::fail(&diagnostic, &sources))?;
+    let training = if evaluation.train.is_some() && labels == Labels::Needed {
+        Some(elaborate(&world, &name, overrides, &evaluation.name, true).map_err(|(sources, diagnostics)| {
+            report::print(&diagnostics, &sources);
+            ExitCode::FAILURE
+        })?)
+    } else {
+        None
+    };
+    let fail = |diagnostic: Diagnostic| report::fail(&diagnostic, &sources);
+    let tables = read_tables(&evaluation, &world.root, labels).map_err(fail)?;
+    let wanted: Vec<_> = evaluation.inputs.iter().filter(|input| labels == Labels::Needed || !is_label(&input.source)).cloned().collect();
+    let inputs = InputBuilder::new(&evaluation.tokenizers, &evaluation.lengths, &wanted, &tables).map_err(fail)?;
+    let split = match (evaluation.data.first(), tables.first()) {
+        (Some(spec), Some(table)) => mgx_data::split(table, &spec.split).map_err(fail)?,
+        _ => Split { train: Vec::new(), valid: Vec::new(), test: Vec::new() },
+    };
+    let capacity = capacity(&inputs.all_lengths(), evaluation.batch);
+    let plan = plan::build(&evaluation, training.as_ref(), &capacity).map_err(fail)?;
+    Ok(Prepared { sources, folder: world.root, plan, tables, inputs, split })
+}
+
+fn is_label(source: &mgx_ir::plan::InputSource) -> bool {
+    use mgx_ir::plan::InputSource;
+    matches!(source, InputSource::Class { .. } | InputSource::Real { .. })
+}
+
+fn choose(experiments: Vec<Elaborated>, names: &[String], wanted: Option<&str>, file: &Path) -> Result<Elaborated, Diagnostic> {
+    match wanted {
+        Some(name) => experiments.into_iter().find(|experiment| experiment.name == name).ok_or_else(|| {
+            let diagnostic = Diagnostic::error("E0213", format!("`{}` has no experiment `{name}`", file.display()));
+            match mgx_diag::nearest(name, names.iter().map(String::as_str)) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None => diagnostic.help(format!("its experiments are: {}", names.join(", "))),
+            }
+        }),
+        None if experiments.len() > 1 => Err(Diagnostic::error("E0214", format!("`{}` has several experiments", file.display()))
+            .help(format!("choose one with --experiment: {}", names.join(", ")))),
+        None => experiments
+            .into_iter()
+            .next()
+            .ok_or_else(|| Diagnostic::error("E0213", format!("`{}` has no experiment", file.display())).help("declare one: `experiment name { … }`")),
+    }
+}
+
+fn read_tables(experiment: &Elaborated, folder: &Path, labels: Labels) -> Result<Vec<Table>, Diagnostic> {
+    let wanted = |column: &ColumnSpec| labels == Labels::Needed || !matches!(column.kind, ColumnKind::Class { .. } | ColumnKind::Real);
+    experiment.data.iter().map(|spec| Table::read_columns(spec, folder, wanted)).collect()
+}
+
+/// Compares names and shapes with the headers of the checkpoints that the experiment names.
+pub fn check_weights(world: &Folder, experiment: &Elaborated) -> Vec<Diagnostic> {
+    if experiment.networks.is_empty() {
+        return Vec::new();
+    }
+    let Ok(plan) = plan::build(experiment, None, &[]) else { return Vec::new() };
+    let mut findings = Vec::new();
+    for (index, network) in experiment.networks.iter().enumerate() {
+        if let WeightsSource::Hub { .. } = network.weights {
+            continue;
+        }
+        let mut weights = plan.weights[index].clone();
+        weights.folder = world.root.join(&weights.folder).to_string_lossy().into_owned();
+        let params: Vec<_> = plan
+            .params
+            .iter()
+            .filter(|param| param.weights == Some(index as u32))
+            .cloned()
+            .map(|mut param| {
+                param.weights = Some(0);
+                param
+            })
+            .collect();
+        let result = mgx_weights::check(&params, &[weights]);
+        let found = match result {
+            Ok(report) => report.warnings(),
+            Err(diagnostic) => vec![diagnostic],
+        };
+        findings.extend(found.into_iter().map(|mut diagnostic| {
+            diagnostic.labels.insert(0, Label { span: network.span, text: "these weights".to_owned() });
+            diagnostic
+        }));
+    }
+    findings
+}
