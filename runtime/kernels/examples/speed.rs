@@ -23,7 +23,8 @@ fn numbers(count: usize) -> Vec<f32> {
 }
 
 fn products() {
-    let shapes = [(4096, 320, 1280), (4096, 1280, 320), (4096, 320, 320), (512, 320, 1280), (64, 320, 1280), (256, 320, 320), (8, 320, 1280)];
+    let shapes =
+        [(4096, 320, 1280), (4096, 1280, 320), (4096, 320, 320), (512, 320, 1280), (64, 320, 1280), (256, 320, 320), (8, 320, 1280)];
     for (m, k, n) in shapes {
         let linear = Product::linear(m, n, k);
         compare(&format!("linear   m {m} k {k} n {n}"), &linear);
@@ -45,8 +46,25 @@ fn compare(name: &str, p: &Product) {
         // SAFETY: the shapes are those of the slices.
         unsafe {
             gemm::gemm(
-                p.m, p.n, p.k, out.as_mut_ptr(), o.0, o.1, false, lhs.as_ptr(), l.0, l.1, rhs.as_ptr(), r.1, r.0, 0.0, 1.0, false, false,
-                false, parallelism,
+                p.m,
+                p.n,
+                p.k,
+                out.as_mut_ptr(),
+                o.0,
+                o.1,
+                false,
+                lhs.as_ptr(),
+                l.0,
+                l.1,
+                rhs.as_ptr(),
+                r.1,
+                r.0,
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                parallelism,
             );
         }
     });
@@ -72,7 +90,11 @@ fn attend(lengths: &[usize], heads: usize, dim: usize) {
     let back = best(15, || {
         backward(&attention, &saved, Gradients { dq: Some(&mut dq), dk: Some(&mut dk), dv: Some(&mut dv) });
     });
-    println!("attention {} x {} tokens, {heads} heads x {dim}: forward {there:.3} ms, backward {back:.3} ms", lengths.len(), tokens / lengths.len());
+    println!(
+        "attention {} x {} tokens, {heads} heads x {dim}: forward {there:.3} ms, backward {back:.3} ms",
+        lengths.len(),
+        tokens / lengths.len()
+    );
 }
 
 /// Lengths of real proteins, from short to the longest that ESM-2 takes.

@@ -61,19 +61,38 @@ impl Aligned {
     }
 }
 
-/// Calls `work` with `length` numbers of scratch memory of any content, aligned to a cache line.
+thread_local! {
+    static KEPT: RefCell<Vec<Aligned>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Numbers of any content for the time of a call, aligned to a cache line.
 ///
 /// Fresh memory costs a page fault for each page, so every thread keeps its buffers for later calls. A buffer is taken out while it
-/// is in use: nested calls, also by a task that this thread picks up meanwhile, get another.
-pub(crate) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    thread_local! {
-        static KEPT: RefCell<Vec<Aligned>> = const { RefCell::new(Vec::new()) };
+/// is in use: nested calls, also by a task that this thread picks up meanwhile, get another. (A value and no function that takes a
+/// closure, because a closure's body may lose the target features of the function around it.)
+pub(crate) struct Scratch {
+    buffer: Aligned,
+    length: usize,
+}
+
+impl Scratch {
+    pub(crate) fn new(length: usize) -> Self {
+        let mut buffer = KEPT.with_borrow_mut(Vec::pop).unwrap_or_default();
+        if buffer.numbers().len() < length {
+            buffer = Aligned::zeros(length);
+        }
+        Self { buffer, length }
     }
-    let mut buffer = KEPT.with_borrow_mut(Vec::pop).unwrap_or_default();
-    if buffer.numbers().len() < length {
-        buffer = Aligned::zeros(length);
+
+    pub(crate) fn numbers(&mut self) -> &mut [f32] {
+        &mut self.buffer.numbers_mut()[..self.length]
     }
-    let result = work(&mut buffer.numbers_mut()[..length]);
-    KEPT.with_borrow_mut(|kept| kept.push(buffer));
-    result
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        // At the end of the thread there is nothing left to keep it in.
+        let _ = KEPT.try_with(|kept| kept.borrow_mut().push(buffer));
+    }
 }

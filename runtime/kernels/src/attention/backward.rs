@@ -3,10 +3,10 @@
 
 use std::f32::consts::LOG2_E;
 
-use super::rows::{Parts, copy, transpose_in, transpose_out};
+use super::rows::{Parts, copy, copy_row, transpose_in, transpose_out};
 use super::{Attention, Sample, Saved};
 use crate::micro::tile;
-use crate::parallel::{Shared, with_scratch};
+use crate::parallel::{Scratch, Shared};
 use crate::simd::{Kernel, Simd};
 use crate::vmath;
 
@@ -36,14 +36,15 @@ impl Kernel for Task<'_> {
         let (queries, keys) = (self.sample.queries.clone(), self.sample.keys.len());
         let widths = Widths::new::<S>(dim, value, keys);
         let lengths = widths.lengths::<S>();
-        with_scratch(Parts::room(&lengths), |memory| {
-            let mut parts = Parts::new(memory);
+        let mut scratch = Scratch::new(Parts::room(&lengths));
+        {
+            let mut parts = Parts::new(scratch.numbers());
             let [k, v, dk, dv, qt, doutt, dqt, q, dout, weights, dscores, lse, delta] = lengths.map(|length| parts.take(length));
             let first_key = self.sample.keys.start * heads + self.head;
             // SAFETY: the parts are as long as is written, and the slices reach to the last position.
             unsafe {
-                copy(self.saved.k.as_ptr().add(first_key * dim), heads * dim, (keys, dim), k, widths.k, widths.keys);
-                copy(self.saved.v.as_ptr().add(first_key * value), heads * value, (keys, value), v, widths.v, widths.keys);
+                copy(s, self.saved.k.as_ptr().add(first_key * dim), heads * dim, (keys, dim), k, (widths.keys, widths.k));
+                copy(s, self.saved.v.as_ptr().add(first_key * value), heads * value, (keys, value), v, (widths.keys, widths.v));
                 dk.write_bytes(0, widths.keys * widths.dk);
                 dv.write_bytes(0, widths.keys * widths.dv);
             }
@@ -58,11 +59,12 @@ impl Kernel for Task<'_> {
                     let (src_q, src_dout) = (self.saved.q.as_ptr().add(row * dim), self.saved.dout.as_ptr().add(row * value));
                     transpose_in(s, src_q, heads * dim, (count, dim), qt, width, scale * LOG2_E);
                     transpose_in(s, src_dout, heads * value, (count, value), doutt, width, 1.0);
-                    copy(src_q, heads * dim, (count, dim), q, widths.dk, count);
-                    copy(src_dout, heads * value, (count, value), dout, widths.dv, count);
+                    copy(s, src_q, heads * dim, (count, dim), q, (count, widths.dk));
+                    copy(s, src_dout, heads * value, (count, value), dout, (count, widths.dv));
                     self.rows_of_queries(row, count, width, lse, delta);
                 }
-                let block = Block { dim, value, keys, count, widths, wanted, k, v, dk, dv, qt, doutt, dqt, q, dout, weights, dscores, lse, delta };
+                let block =
+                    Block { dim, value, keys, count, widths, wanted, k, v, dk, dv, qt, doutt, dqt, q, dout, weights, dscores, lse, delta };
                 match vectors {
                     1 => s.vectorize(Vectors::<1>(block)),
                     2 => s.vectorize(Vectors::<2>(block)),
@@ -80,13 +82,13 @@ impl Kernel for Task<'_> {
             unsafe {
                 if let Some(out) = self.dk {
                     scale_all(s, dk, widths.keys * widths.dk, scale);
-                    copy_out(dk, widths.dk, (keys, dim), out.pointer().add(first_key * dim), heads * dim);
+                    copy_out(s, dk, widths.dk, (keys, dim), out.pointer().add(first_key * dim), heads * dim);
                 }
                 if let Some(out) = self.dv {
-                    copy_out(dv, widths.dv, (keys, value), out.pointer().add(first_key * value), heads * value);
+                    copy_out(s, dv, widths.dv, (keys, value), out.pointer().add(first_key * value), heads * value);
                 }
             }
-        });
+        }
     }
 }
 
@@ -191,11 +193,27 @@ impl<const N: usize> Kernel for Vectors<N> {
                 }
                 if block.wanted.2 {
                     let dst = block.dv.add(start * block.widths.dv);
-                    s.vectorize(AddRows { keys: count, a: block.weights, a_row: width, depth: block.count, b: block.dout, dst, width: block.widths.dv });
+                    s.vectorize(AddRows {
+                        keys: count,
+                        a: block.weights,
+                        a_row: width,
+                        depth: block.count,
+                        b: block.dout,
+                        dst,
+                        width: block.widths.dv,
+                    });
                 }
                 if block.wanted.1 {
                     let dst = block.dk.add(start * block.widths.dk);
-                    s.vectorize(AddRows { keys: count, a: block.dscores, a_row: width, depth: block.count, b: block.q, dst, width: block.widths.dk });
+                    s.vectorize(AddRows {
+                        keys: count,
+                        a: block.dscores,
+                        a_row: width,
+                        depth: block.count,
+                        b: block.q,
+                        dst,
+                        width: block.widths.dk,
+                    });
                 }
                 if block.wanted.0 {
                     if S::ROWS == 8 {
@@ -298,7 +316,8 @@ impl AddRows {
         for key in (0..self.keys).step_by(ROWS) {
             // SAFETY: the caller's promise.
             unsafe {
-                let sums = tile::<S, ROWS, N>(s, self.depth, (self.a.add(key * self.a_row), self.a_row, 1), (self.b.add(column), self.width));
+                let sums =
+                    tile::<S, ROWS, N>(s, self.depth, (self.a.add(key * self.a_row), self.a_row, 1), (self.b.add(column), self.width));
                 for (i, row) in sums.iter().enumerate() {
                     for (j, &sum) in row.iter().enumerate() {
                         let at = self.dst.add((key + i) * self.width + column + j * S::LANES);
@@ -321,9 +340,9 @@ unsafe fn scale_all<S: Simd>(s: S, memory: *mut f32, count: usize, factor: f32) 
 
 /// Copies `count` rows of `length` numbers.
 #[inline(always)]
-unsafe fn copy_out(src: *const f32, src_row: usize, (count, length): (usize, usize), dst: *mut f32, dst_row: usize) {
+unsafe fn copy_out<S: Simd>(s: S, src: *const f32, src_row: usize, (count, length): (usize, usize), dst: *mut f32, dst_row: usize) {
     for i in 0..count {
         // SAFETY: the caller's promise.
-        unsafe { std::ptr::copy_nonoverlapping(src.add(i * src_row), dst.add(i * dst_row), length) };
+        unsafe { copy_row(s, src.add(i * src_row), dst.add(i * dst_row), length) };
     }
 }

@@ -5,7 +5,7 @@ use std::f32::consts::{LN_2, LOG2_E};
 use super::rows::{Parts, copy, transpose_in, transpose_out};
 use super::{Attention, Sample};
 use crate::micro::tile;
-use crate::parallel::{Shared, with_scratch};
+use crate::parallel::{Scratch, Shared};
 use crate::simd::{Kernel, Simd};
 use crate::vmath;
 
@@ -35,14 +35,15 @@ impl Kernel for Task<'_> {
         let block = VECTORS * S::LANES;
         let (padded_keys, padded_value) = (keys.next_multiple_of(S::ROWS), value.next_multiple_of(S::ROWS));
         let lengths = [padded_keys * dim, keys * padded_value, dim * block, TILE_KEYS * block, padded_value * block, block, block];
-        with_scratch(Parts::room(&lengths), |memory| {
-            let mut parts = Parts::new(memory);
+        let mut scratch = Scratch::new(Parts::room(&lengths));
+        {
+            let mut parts = Parts::new(scratch.numbers());
             let [k, v, q, scores, sums, maximum, total] = lengths.map(|length| parts.take(length));
             let first_key = self.sample.keys.start * heads + self.head;
             // SAFETY: the parts are as long as is written, and the slices reach to the last position.
             unsafe {
-                copy(self.k.as_ptr().add(first_key * dim), heads * dim, (keys, dim), k, dim, padded_keys);
-                copy(self.v.as_ptr().add(first_key * value), heads * value, (keys, value), v, padded_value, keys);
+                copy(s, self.k.as_ptr().add(first_key * dim), heads * dim, (keys, dim), k, (padded_keys, dim));
+                copy(s, self.v.as_ptr().add(first_key * value), heads * value, (keys, value), v, (keys, padded_value));
             }
             for start in queries.clone().step_by(block) {
                 let count = block.min(queries.end - start);
@@ -70,7 +71,7 @@ impl Kernel for Task<'_> {
                     }
                 }
             }
-        });
+        }
     }
 }
 

@@ -2,18 +2,46 @@
 
 use crate::simd::Simd;
 
+/// Copies `length` numbers.
+///
+/// # Safety
+/// They can be read and written.
+#[inline(always)]
+pub(super) unsafe fn copy_row<S: Simd>(s: S, src: *const f32, dst: *mut f32, length: usize) {
+    let mut i = 0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        while i + S::LANES <= length {
+            s.store(dst.add(i), s.load(src.add(i)));
+            i += S::LANES;
+        }
+        if i < length {
+            s.store_first(dst.add(i), s.load_first(src.add(i), length - i), length - i);
+        }
+    }
+}
+
 /// Copies `count` rows of `length` numbers, `src_row` apart, to rows `dst_row` apart, and fills what is left of `padded` rows of
 /// `dst_row` with 0.
 ///
 /// # Safety
 /// The rows can be read and `padded * dst_row` numbers written; `length <= dst_row` and `count <= padded`.
 #[inline(always)]
-pub(super) unsafe fn copy(src: *const f32, src_row: usize, (count, length): (usize, usize), dst: *mut f32, dst_row: usize, padded: usize) {
+pub(super) unsafe fn copy<S: Simd>(
+    s: S,
+    src: *const f32,
+    src_row: usize,
+    (count, length): (usize, usize),
+    dst: *mut f32,
+    (padded, dst_row): (usize, usize),
+) {
     // SAFETY: the caller's promise.
     unsafe {
         for i in 0..count {
-            std::ptr::copy_nonoverlapping(src.add(i * src_row), dst.add(i * dst_row), length);
-            dst.add(i * dst_row + length).write_bytes(0, dst_row - length);
+            copy_row(s, src.add(i * src_row), dst.add(i * dst_row), length);
+            if length < dst_row {
+                dst.add(i * dst_row + length).write_bytes(0, dst_row - length);
+            }
         }
         dst.add(count * dst_row).write_bytes(0, (padded - count) * dst_row);
     }

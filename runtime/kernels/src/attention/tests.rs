@@ -165,7 +165,8 @@ fn large_scores_do_not_overflow() {
 fn bits(case: &Case, results: &Results<f32>, sample: &Sample) -> Vec<u32> {
     let [heads, dim, value] = case.shape;
     let ranges = [(&sample.queries, value), (&sample.queries, 1), (&sample.queries, dim), (&sample.keys, dim), (&sample.keys, value)];
-    let parts = ranges.iter().zip(results).map(|((range, length), values)| &values[range.start * heads * length..range.end * heads * length]);
+    let parts =
+        ranges.iter().zip(results).map(|((range, length), values)| &values[range.start * heads * length..range.end * heads * length]);
     parts.flatten().map(|value| value.to_bits()).collect()
 }
 

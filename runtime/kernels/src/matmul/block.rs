@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Product;
 use super::pack::{Panels, VECTORS};
 use crate::micro::tile;
-use crate::parallel::{Shared, with_scratch};
+use crate::parallel::{Scratch, Shared};
 use crate::simd::{Kernel, Level, Simd};
 
 /// The widest register tile: 16 lanes in [`VECTORS`] vectors, 8 rows.
@@ -51,11 +51,11 @@ impl Kernel for Block<'_> {
                 continue;
             }
             // `k` is far apart: bring the rows of a register tile together.
-            with_scratch(self.rows.len().next_multiple_of(S::ROWS) * chunk.len(), |rows| {
-                // SAFETY: reads the part of lhs, writes as many numbers to the scratch memory.
-                unsafe { gather_rows(lhs, (strides.row, strides.column), (self.rows.len(), chunk.len()), S::ROWS, rows.as_mut_ptr()) };
-                s.vectorize(sweep(rows.as_ptr(), usize::MAX, S::ROWS));
-            });
+            let mut scratch = Scratch::new(self.rows.len().next_multiple_of(S::ROWS) * chunk.len());
+            let rows = scratch.numbers().as_mut_ptr();
+            // SAFETY: reads the part of lhs, writes as many numbers to the scratch memory.
+            unsafe { gather_rows(lhs, (strides.row, strides.column), (self.rows.len(), chunk.len()), S::ROWS, rows) };
+            s.vectorize(sweep(rows.cast_const(), usize::MAX, S::ROWS));
         }
     }
 }

@@ -16,7 +16,7 @@ mod tests;
 
 use std::ops::Range;
 
-use crate::parallel::{Aligned, Shared, for_each, with_scratch};
+use crate::parallel::{Aligned, Scratch, Shared, for_each};
 use crate::simd::Level;
 use block::Block;
 use pack::{PackPanel, Panels};
@@ -130,11 +130,7 @@ pub fn matmul_groups(product: &Product, groups: usize, strides: [usize; 3], lhs:
     let last = groups - 1;
     let reach = product.out.reach(product.m, product.n);
     let available = out.len().checked_sub(last * strides[2]).unwrap_or(0);
-    product.check(
-        lhs.len().saturating_sub(last * strides[0]),
-        rhs.len().saturating_sub(last * strides[1]),
-        available,
-    );
+    product.check(lhs.len().saturating_sub(last * strides[0]), rhs.len().saturating_sub(last * strides[1]), available);
     if strides[2] >= reach && product.m * product.n * product.k < SERIAL_WORK * 16 {
         // Small products: one after another in each thread.
         let shared = Shared::new(out);
@@ -213,8 +209,16 @@ pub fn matmul_packed(
     let shared = Shared::new(out);
     for_each(product.m.div_ceil(block_rows), product.m * product.n * product.k >= SERIAL_WORK, |task| {
         let rows = task * block_rows..product.m.min((task + 1) * block_rows);
-        let block =
-            Block { product, chunks: &chunks, panels, rows: rows.clone(), columns: 0..panels.count(), lhs, packed: rhs.numbers.numbers(), out: shared };
+        let block = Block {
+            product,
+            chunks: &chunks,
+            panels,
+            rows: rows.clone(),
+            columns: 0..panels.count(),
+            lhs,
+            packed: rhs.numbers.numbers(),
+            out: shared,
+        };
         block.compute(rhs.level);
         let columns = Strides { row: product.out.row, column: 1 };
         // SAFETY: rows of different tasks do not overlap, as `check` found.
@@ -239,21 +243,21 @@ fn run(level: Level, product: &Product, lhs: &[f32], rhs: &[f32], out: &mut [f32
     for (pass, chunks) in chunks.chunks(per_pass).enumerate() {
         let depth = chunks[chunks.len() - 1].end - chunks[0].start;
         let product = Product { accumulate: product.accumulate || pass > 0, ..*product };
-        with_scratch(panels.padded() * depth, |packed| {
-            pack(level, n, chunks, product.rhs, rhs, packed);
-            let packed = &*packed;
-            let block_rows = rows_of_a_block(m, panels.tile_rows());
-            let row_blocks = m.div_ceil(block_rows);
-            // Few rows: share out the columns too.
-            let wanted = if parallel { 4 * rayon::current_num_threads() } else { 1 };
-            let block_panels = panels.count().div_ceil(wanted.div_ceil(row_blocks)).max(1);
-            let column_blocks = panels.count().div_ceil(block_panels);
-            for_each(row_blocks * column_blocks, parallel, |task| {
-                let (row_block, column_block) = (task / column_blocks, task % column_blocks);
-                let rows = row_block * block_rows..m.min((row_block + 1) * block_rows);
-                let columns = column_block * block_panels..panels.count().min((column_block + 1) * block_panels);
-                Block { product: &product, chunks, panels, rows, columns, lhs, packed, out }.compute(level);
-            });
+        let mut scratch = Scratch::new(panels.padded() * depth);
+        let packed = scratch.numbers();
+        pack(level, n, chunks, product.rhs, rhs, packed);
+        let packed = &*packed;
+        let block_rows = rows_of_a_block(m, panels.tile_rows());
+        let row_blocks = m.div_ceil(block_rows);
+        // Few rows: share out the columns too.
+        let wanted = if parallel { 4 * rayon::current_num_threads() } else { 1 };
+        let block_panels = panels.count().div_ceil(wanted.div_ceil(row_blocks)).max(1);
+        let column_blocks = panels.count().div_ceil(block_panels);
+        for_each(row_blocks * column_blocks, parallel, |task| {
+            let (row_block, column_block) = (task / column_blocks, task % column_blocks);
+            let rows = row_block * block_rows..m.min((row_block + 1) * block_rows);
+            let columns = column_block * block_panels..panels.count().min((column_block + 1) * block_panels);
+            Block { product: &product, chunks, panels, rows, columns, lhs, packed, out }.compute(level);
         });
     }
 }

@@ -46,9 +46,8 @@ fn check(level: Level, p: &Product) {
     for i in 0..p.m {
         for j in 0..p.n {
             let at = i * p.out.row + j * p.out.column;
-            let sum: f64 = (0..p.k)
-                .map(|k| f64::from(lhs[i * p.lhs.row + k * p.lhs.column]) * f64::from(rhs[j * p.rhs.row + k * p.rhs.column]))
-                .sum();
+            let sum: f64 =
+                (0..p.k).map(|k| f64::from(lhs[i * p.lhs.row + k * p.lhs.column]) * f64::from(rhs[j * p.rhs.row + k * p.rhs.column])).sum();
             expected[at] = if p.accumulate { expected[at] + sum } else { sum };
         }
     }
@@ -101,7 +100,11 @@ fn a_row_has_the_same_bits_in_any_company() {
                     let mut part_out = vec![0.0; m * (n + 3)];
                     pool(threads).install(|| matmul(&part, &lhs[first * whole.lhs.row..], &rhs, &mut part_out));
                     for i in 0..m {
-                        assert_eq!(row(&part, &part_out, i), row(&whole, &out, first + i), "row {i} of {part:?} from {first}, {threads} threads");
+                        assert_eq!(
+                            row(&part, &part_out, i),
+                            row(&whole, &out, first + i),
+                            "row {i} of {part:?} from {first}, {threads} threads"
+                        );
                     }
                 }
             }
