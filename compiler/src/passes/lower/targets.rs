@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use mgx_ir::graph::{BinaryOp, NodeId, Op, UnaryOp};
+use mgx_ir::graph::{BinaryOp, NodeId, Op, ReduceOp, UnaryOp};
 
 use super::canonical::{Canonical, is_heavy, is_source};
 use super::layout;
@@ -136,6 +136,7 @@ impl Chooser<'_> {
         let mut repeated = false;
         let mut moved = 0;
         let mut expanded = false;
+        let (mut searched, mut compared) = (false, false);
         for consumer in &self.consumers[id.0 as usize] {
             let other = graph.node(*consumer);
             match &other.op {
@@ -143,11 +144,15 @@ impl Chooser<'_> {
                 Op::Gather { .. } if other.inputs[0] == id => repeated = true,
                 Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => moved += 1,
                 op if is_heavy(op) => {}
-                Op::Reduce { .. } => {}
+                Op::Reduce { op, .. } => searched |= *op != ReduceOp::Sum,
+                Op::Binary(BinaryOp::Eq) => compared = true,
                 _ => expanded |= other.ty.axes.len() > ty.axes.len() || (other.ty.per_sample && !ty.per_sample),
             }
         }
-        cone.len() > MOST_NODES
+        // Who looks for the greatest element and then for those equal to it must see the same bits both times.
+        let identified = searched && compared;
+        identified
+            || cone.len() > MOST_NODES
             || (expanded && slow)
             || (repeated && (costly > 0 || full > 1))
             || (moved > 0 && self.consumers[id.0 as usize].len() > 1 && (costly > 0 || full > 1))
