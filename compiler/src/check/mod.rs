@@ -14,12 +14,14 @@ mod settings;
 mod size;
 mod tensor;
 mod tokenizer;
+mod trace;
 mod value;
 mod world;
 
 pub use experiment::{Elaborated, Network, TaskOutputs};
 pub use library::ItemRef;
 pub use settings::{PredictSettings, TrainSettings};
+pub use trace::{TraceAxis, TraceInput, trace};
 pub use value::WeightsValue as WeightsSource;
 pub use world::World;
 
