@@ -17,12 +17,14 @@ mod build;
 mod infer;
 mod op;
 mod sizes;
+mod text;
 mod verify;
 
 pub use axis::{Axis, AxisId, Extent, LengthId, SizeExpr};
 pub use build::GraphBuilder;
 pub use infer::infer;
 pub use op::{BinaryOp, DType, Op, ReduceOp, UnaryOp, Window};
+pub use text::{parse_graph, print_graph};
 pub use verify::verify;
 
 use mgx_diag::Span;
