@@ -16,8 +16,12 @@ use crate::syntax::ast::{Arg, Expr, ExprKind};
 pub const NAMES: &[&str] = &[
     "abs", "at", "attention", "b", "ceil_div", "concat", "config", "constant", "contract", "cos", "div", "each", "erf", "exp", "f", "file",
     "floor", "folder", "gather", "head", "hub", "i", "int", "len", "log", "lower", "max", "merge", "min", "normal", "positions", "pow", "random",
-    "rename", "residues", "rsqrt", "run", "select", "sin", "size", "slice", "split", "sqrt", "sum", "tail", "tanh", "uniform", "windows",
+    "rename", "residues", "rsqrt", "run", "select", "sin", "size", "slice", "split", "sqrt", "sum", "tail", "tanh", "tokenizer_config",
+    "uniform", "windows",
 ];
+
+/// Names of values, for suggestions.
+pub const CONSTANTS: &[&str] = &["zeros", "ones", "dna", "rna", "protein", "text", "pi", "training"];
 
 /// The function of a name.
 pub fn lookup(name: &str) -> Option<&'static str> {
@@ -36,6 +40,24 @@ pub fn named_constant(name: &str) -> Option<Value> {
         "pi" => Value::Float(Some(std::f64::consts::PI)),
         _ => return None,
     })
+}
+
+/// The options of a function besides an axis of its value, and how many values it takes at most.
+fn signature(name: &str) -> (&'static [&'static str], usize) {
+    match name {
+        "sum" => (&["over"], 1),
+        "max" | "min" => (&["over"], 2),
+        "contract" | "gather" => (&["over"], 2),
+        "residues" => (&["over"], 1),
+        "attention" => (&["query", "key", "over", "scale"], 3),
+        "slice" => (&["from"], 1),
+        "windows" => (&["stride", "dilation", "before", "fill"], 1),
+        "hub" => (&["revision"], 1),
+        "concat" => (&[], usize::MAX),
+        "select" => (&[], 3),
+        "pow" | "div" | "ceil_div" | "config" => (&[], 2),
+        _ => (&[], 1),
+    }
 }
 
 /// Arguments of a builtin: positional ones evaluated, named ones by name.
@@ -66,6 +88,12 @@ pub fn call(checker: &mut Checker<'_>, name: &'static str, first: Option<(Value,
     if positional.iter().any(|(value, _)| value.is_error()) {
         return Value::Error;
     }
+    let (options, most) = signature(name);
+    if let Some((_, place)) = positional.get(most) {
+        let values = if most == 1 { "value" } else { "values" };
+        checker.report(Diagnostic::error("E0208", format!("`{name}` takes {most} {values}")).label(*place, "one too many"));
+        return Value::Error;
+    }
     let mut given = Given { name, span, positional, named };
     let result = dispatch(checker, &mut given, scope);
     if let Some(value) = &result
@@ -73,7 +101,7 @@ pub fn call(checker: &mut Checker<'_>, name: &'static str, first: Option<(Value,
         && let Some(extra) = given.named.first()
         && let Some(option) = &extra.name
     {
-        checker.unknown_option(name, option, std::iter::empty());
+        checker.unknown_option(name, option, options.iter().copied());
         return Value::Error;
     }
     result.unwrap_or(Value::Error)
@@ -114,7 +142,7 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
         "attention" => attention(checker, given, scope),
         "len" => {
             let items = list(checker, given)?;
-            Some(items.map_or_else(|_| Value::Int { size: checker.unknown_size("len"), axis: None }, |items| Value::int(items.len() as i64)))
+            Some(items.map_or_else(unknown_length, |items| Value::int(items.len() as i64)))
         }
         "head" | "tail" => head_or_tail(checker, given),
         "div" | "ceil_div" => rounded_division(checker, given),
@@ -125,6 +153,7 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
             Some(Value::Rule(given.name, text))
         }
         "config" => config(checker, given),
+        "tokenizer_config" => tokenizer_config(checker, given),
         "file" => file_lines(checker, given),
         "int" => {
             let [(value, _)] = given.positional.as_slice() else { return wrong(checker, given, "one number") };
@@ -294,7 +323,7 @@ fn two_numbers(checker: &mut Checker<'_>, given: &Given<'_>, op: BinaryOp, numbe
         {
             let smaller = checker.facts.apply(x).smaller(&checker.facts.apply(y));
             let size = if op == BinaryOp::Min { smaller } else { checker.facts.apply(x).add(&checker.facts.apply(y)).sub(&smaller) };
-            return Some(Value::Int { size, axis: None });
+            return Some(checker.sized(size, given.span));
         }
         return Some(Value::Float(checker.as_number(&a).zip(checker.as_number(&b)).map(|(a, b)| number(a, b))));
     }
@@ -381,9 +410,11 @@ fn check_product(checker: &mut Checker<'_>, whole: AxisRef, parts: &[AxisRef], s
         return Some(());
     }
     let shown: Vec<String> = parts.iter().map(|axis| checker.show_axis(*axis)).collect();
-    checker.report(
-        Diagnostic::error("E0401", format!("{} is not {}", shown.join(" × "), checker.show_axis(whole))).label(span, format!("{product} and {size} elements")),
-    );
+    let diagnostic = Diagnostic::error("E0401", format!("{} is not {}", shown.join(" × "), checker.show_axis(whole)));
+    let diagnostic = diagnostic.label(span, format!("{product} and {size} elements"));
+    let unknown = product.as_constant().is_none() || size.as_constant().is_none();
+    let ragged = product.is_ragged() || size.is_ragged();
+    checker.report(if unknown && !ragged { diagnostic.help(format!("if they are always equal, say so: `where {product} == {size}`")) } else { diagnostic });
     None
 }
 
@@ -437,7 +468,11 @@ fn rename(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -
 fn at(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -> Option<Value> {
     let x = tensor(checker, given, 0, DType::F32)?;
     let (axis, expr) = axis_argument(checker, given, &x, scope)?;
-    let Value::Int { size, .. } = checker.eval(expr, scope) else { return wrong(checker, given, "a position: `at(x, axis = 0)`") };
+    let size = match checker.eval(expr, scope) {
+        Value::Int { size, .. } => checker.facts.apply(&size),
+        Value::Error => return None,
+        _ => return wrong(checker, given, "a position: `at(x, axis = 0)`"),
+    };
     let extent = checker.axis_size(axis);
     if let (Some(position), Some(extent)) = (size.as_constant(), extent.as_constant())
         && (position < 0 || position >= extent)
@@ -457,6 +492,7 @@ fn slice(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) ->
         None => Size::constant(0),
         Some(arg) => match checker.eval(&arg.value, scope) {
             Value::Int { size, .. } => checker.facts.apply(&size),
+            Value::Error => return None,
             _ => return wrong(checker, given, "a whole number for `from`"),
         },
     };
@@ -515,31 +551,38 @@ fn concat(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -
     Some(Value::Tensor(checker.concat(&parts, into)))
 }
 
+/// A number of `windows`, at least `least`; 1 while it is not known.
+fn window_number(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope, name: &str, default: u64, least: u64) -> Option<u64> {
+    let Some(arg) = given.take(name) else { return Some(default) };
+    let size = match checker.eval(&arg.value, scope) {
+        Value::Int { size, .. } => checker.facts.apply(&size),
+        Value::Error => return None,
+        _ => {
+            wrong(checker, given, &format!("a whole number for `{name}`"));
+            return None;
+        }
+    };
+    let Some(number) = size.as_constant() else { return Some(1) };
+    let valid = u64::try_from(number).ok().filter(|number| *number >= least);
+    if valid.is_none() {
+        checker.report(Diagnostic::error("E0317", format!("`{name}` is {least} or more, not {number}")).label(arg.value.span, "out of range"));
+    }
+    valid
+}
+
 /// `windows(x, seq = (out, tap), stride = 1, dilation = 1, before = 0, fill = 0)`.
 fn windows(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -> Option<Value> {
     let x = tensor(checker, given, 0, DType::F32)?;
-    let mut number = |checker: &mut Checker<'_>, given: &mut Given<'_>, name: &str, default: u64| -> Option<u64> {
-        match given.take(name) {
-            None => Some(default),
-            Some(arg) => match checker.eval(&arg.value, scope) {
-                Value::Int { size, .. } => Some(checker.facts.apply(&size).as_constant().and_then(|value| u64::try_from(value).ok()).unwrap_or(1)),
-                Value::Error => None,
-                _ => {
-                    wrong(checker, given, &format!("a whole number for `{name}`"));
-                    None
-                }
-            },
-        }
-    };
-    let stride = number(checker, given, "stride", 1)?;
-    let dilation = number(checker, given, "dilation", 1)?;
-    let before = number(checker, given, "before", 0)?;
+    let stride = window_number(checker, given, scope, "stride", 1, 1)?;
+    let dilation = window_number(checker, given, scope, "dilation", 1, 1)?;
+    let before = window_number(checker, given, scope, "before", 0, 0)?;
     let fill = match given.take("fill") {
         None => 0.0,
-        Some(arg) => {
-            let value = checker.eval(&arg.value, scope);
-            checker.as_number(&value).unwrap_or(0.0)
-        }
+        Some(arg) => match checker.eval(&arg.value, scope) {
+            Value::Error => return None,
+            value @ (Value::Int { .. } | Value::Float(_)) => checker.as_number(&value).unwrap_or(0.0),
+            _ => return wrong(checker, given, "a number for `fill`"),
+        },
     };
     let (axis, expr) = axis_argument(checker, given, &x, scope)?;
     let axes = tuple_axes(checker, expr, scope)?;
@@ -612,11 +655,12 @@ fn attention(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope
     let [value] = values.as_slice() else { return wrong(checker, given, "v with the key axis and one axis of its own") };
     let fits = v.axes.contains(&key_axis) && k.axes.contains(&dim) && query != key_axis && shared.iter().all(|axis| k.axes.contains(axis) && v.axes.contains(axis));
     if !fits {
-        for (index, tensor) in [&q, &k, &v].into_iter().enumerate() {
-            let shown = checker.show_tensor(tensor);
-            checker.report(Diagnostic::error("E0402", "the axes of attention do not fit").label(given.positional[index].1, shown));
-            return None;
+        let mut diagnostic = Diagnostic::error("E0402", "the axes of attention do not fit");
+        for (what, (tensor, (_, span))) in ["q", "k", "v"].into_iter().zip([&q, &k, &v].into_iter().zip(&given.positional)) {
+            diagnostic = diagnostic.label(*span, format!("{what} is {}", checker.show_tensor(tensor)));
         }
+        checker.report(diagnostic.help("q has the query axis, k and v the key axis; q and k share the axis `over`, v has another in its place; all share the rest"));
+        return None;
     }
     Some(Value::Tensor(checker.attention([&q, &k, &v], [query, key_axis, dim, *value], scale.unwrap_or(1.0))))
 }
@@ -631,6 +675,11 @@ fn list(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Result<Rc<Vec<Va
             None
         }
     }
+}
+
+/// The length of a list that is not known: the same for the same list.
+fn unknown_length(list: u32) -> Value {
+    Value::Int { size: Size::atom(super::size::Atom::Var(list.wrapping_add(3 << 22), "len".to_owned())), axis: None }
 }
 
 fn head_or_tail(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
@@ -650,9 +699,9 @@ fn unknown_element(name: &str, list: u32) -> Value {
     /// Variables and lists made of unknown lists begin here.
     const FIRST: u32 = 1 << 22;
     if name == "tail" {
-        return Value::UnknownList(list + FIRST);
+        return Value::UnknownList(list.wrapping_add(FIRST));
     }
-    Value::Int { size: Size::atom(super::size::Atom::Var(list + FIRST, "head".to_owned())), axis: None }
+    Value::Int { size: Size::atom(super::size::Atom::Var(list.wrapping_add(FIRST), "head".to_owned())), axis: None }
 }
 
 fn rounded_division(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
@@ -665,7 +714,7 @@ fn rounded_division(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Valu
         return None;
     }
     let size = if given.name == "div" { a.floor_div(&b) } else { a.ceil_div(&b) };
-    Some(Value::Int { size, axis: None })
+    Some(checker.sized(size, given.span))
 }
 
 fn init(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
@@ -690,6 +739,7 @@ fn weights(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) 
         None => None,
         Some(arg) => match checker.eval(&arg.value, scope) {
             Value::Str(text) => text,
+            Value::Error => return None,
             _ => return wrong(checker, given, "a text for `revision`"),
         },
     };
@@ -708,18 +758,38 @@ fn config(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
         );
         return None;
     };
-    match config.get(&key) {
-        None | Some(serde_json::Value::Null) => match default {
-            Some(value) => Some(value),
-            None => {
-                checker.report(Diagnostic::error("E0315", format!("the checkpoint's configuration has no `{key}`")).label(given.span, "asked for here"));
-                None
-            }
-        },
-        Some(value) => json_value(value).or_else(|| {
-            checker.report(Diagnostic::error("E0315", format!("`{key}` of the checkpoint's configuration is not a number, text or truth value")).label(given.span, "asked for here"));
+    setting(checker, given, &config, &key, "the checkpoint's configuration", default)
+}
+
+/// `tokenizer_config("do_lower_case", default)`: a setting of the `tokenizer_config.json` in the checkpoint's folder, or the default where
+/// there is no such setting or no such file.
+fn tokenizer_config(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let key = text(checker, given, 0)?.unwrap_or_default();
+    let default = given.positional.get(1).map(|(value, _)| value.clone());
+    let text = folder_text(checker, given, "tokenizer_config.json")?.unwrap_or_else(|| "{}".to_owned());
+    match serde_json::from_str(&text) {
+        Ok(config) => setting(checker, given, &config, &key, "the tokenizer's configuration", default),
+        Err(error) => {
+            let message = format!("`tokenizer_config.json` of the checkpoint is not JSON: {error}");
+            checker.report(Diagnostic::error("E0315", message).label(given.span, "asked for here"));
             None
-        }),
+        }
+    }
+}
+
+/// A value of a configuration, or the default where it is not there (or null).
+fn setting(checker: &mut Checker<'_>, given: &Given<'_>, config: &serde_json::Value, key: &str, whose: &str, default: Option<Value>) -> Option<Value> {
+    let found = match config.get(key) {
+        None | Some(serde_json::Value::Null) if default.is_some() => return default,
+        None | Some(serde_json::Value::Null) => Err(format!("{whose} has no `{key}`")),
+        Some(value) => json_value(value).ok_or_else(|| format!("`{key}` of {whose} is not a number, text or truth value")),
+    };
+    match found {
+        Ok(value) => Some(value),
+        Err(message) => {
+            checker.report(Diagnostic::error("E0315", message).label(given.span, "asked for here"));
+            None
+        }
     }
 }
 
@@ -738,6 +808,18 @@ fn json_value(value: &serde_json::Value) -> Option<Value> {
 /// `file("vocab.txt")`: the lines of a file of the checkpoint's folder.
 fn file_lines(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
     let name = text(checker, given, 0)?.unwrap_or_default();
+    match folder_text(checker, given, &name)? {
+        Some(text) => Some(Value::List(Rc::new(text.lines().map(|line| Value::Str(Some(line.trim_end_matches('\r').to_owned()))).collect()))),
+        None => {
+            let folder = checker.weights_folder.clone().unwrap_or_default();
+            checker.report(Diagnostic::error("E0315", format!("the folder `{folder}` has no `{name}`")).label(given.span, "asked for here"));
+            None
+        }
+    }
+}
+
+/// The text of a file of the checkpoint's folder; the inner `None` where the folder has no such file.
+fn folder_text(checker: &mut Checker<'_>, given: &Given<'_>, name: &str) -> Option<Option<String>> {
     let Some(folder) = checker.weights_folder.clone() else {
         checker.report(
             Diagnostic::error("E0315", format!("`{name}` is a file of a checkpoint's folder, and there is none"))
@@ -746,12 +828,8 @@ fn file_lines(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
         );
         return None;
     };
-    match checker.world.folder_text(&folder, &name) {
-        Ok(Some(text)) => Some(Value::List(Rc::new(text.lines().map(|line| Value::Str(Some(line.trim_end_matches('\r').to_owned()))).collect()))),
-        Ok(None) => {
-            checker.report(Diagnostic::error("E0315", format!("the folder `{folder}` has no `{name}`")).label(given.span, "asked for here"));
-            None
-        }
+    match checker.world.folder_text(&folder, name) {
+        Ok(text) => Some(text),
         Err(mut diagnostic) => {
             diagnostic.labels.push(mgx_diag::Label { span: given.span, text: "asked for here".to_owned() });
             checker.report(diagnostic);

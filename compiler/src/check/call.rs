@@ -12,7 +12,10 @@ use super::Checker;
 use super::expr::Scope;
 use super::size::{Atom, Size};
 use super::value::{AxisRef, Env, Instance, Tensor, Value};
-use crate::syntax::ast::{Arg, AxisExpr, Expr, ExprKind, Function, Name, Param, TypeExpr, TypeExprKind};
+use crate::syntax::ast::{Arg, AxisExpr, Body, Expr, ExprKind, Function, Name, Param, TypeExpr, TypeExprKind};
+
+/// The types of options that have no axes.
+const TYPES: [&str; 12] = ["int", "dim", "float", "bool", "str", "path", "init", "axis", "part", "weights", "enum", "class"];
 
 /// Arguments as evaluated: (name, value, place).
 pub type Args = Vec<(Option<Name>, Value, Span)>;
@@ -231,18 +234,59 @@ impl Checker<'_> {
                     self.mismatch(name, "a tensor", &other, ty, span);
                     return Value::Error;
                 }
-                (unknown, _) => {
-                    self.report(
-                        Diagnostic::error("E0314", format!("there is no type `{unknown}`")).label(ty.span, "unknown type").help(
-                            "types of options are int, dim, float, bool, str, path, init, axis, part, weights, enum(…), [T], T?, and tensors f[…], i[…], b[…]",
-                        ),
-                    );
+                _ => {
+                    self.known_type(ty);
                     return Value::Error;
                 }
             },
         };
         self.mismatch(name, wanted, &value, ty, span);
         Value::Error
+    }
+
+    /// Is it the type of an option? Reports it otherwise.
+    pub fn known_type(&mut self, ty: &TypeExpr) -> bool {
+        let unknown = match &ty.kind {
+            TypeExprKind::Optional(inner) | TypeExprKind::List(inner) => return self.known_type(inner),
+            TypeExprKind::Record(fields) => return fields.iter().all(|(_, ty)| self.known_type(ty)),
+            TypeExprKind::Error => return false,
+            TypeExprKind::Named { name, axes: Some(_), .. } if ["f", "i", "b", "Tokens", "class", "real"].contains(&name.text.as_str()) => return true,
+            TypeExprKind::Named { name, axes: None, .. } if TYPES.contains(&name.text.as_str()) => return true,
+            TypeExprKind::Named { name, .. } => name,
+        };
+        let diagnostic = Diagnostic::error("E0314", format!("there is no type `{}`", self.library.sources.slice(ty.span))).label(ty.span, "unknown type");
+        self.report(match nearest(&unknown.text, TYPES).filter(|near| *near != unknown.text) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic.help(
+                "types of options are int, dim, float, bool, str, path, init, axis, part, weights, enum(…), [T], T?, and tensors f[…], i[…], b[…]",
+            ),
+        });
+        false
+    }
+
+    /// Reports names that are declared a second time.
+    pub fn unique_names<'a>(&mut self, names: impl Iterator<Item = &'a Name>) -> bool {
+        let mut seen: std::collections::BTreeMap<&str, Span> = std::collections::BTreeMap::new();
+        let mut ok = true;
+        for name in names {
+            if let Some(first) = seen.get(name.text.as_str()) {
+                self.report(
+                    Diagnostic::error("E0202", format!("`{}` is declared twice", name.text))
+                        .label(name.span, "again here")
+                        .label(*first, "first here")
+                        .help("remove one of them, or give it another name"),
+                );
+                ok = false;
+                continue;
+            }
+            seen.insert(&name.text, name.span);
+        }
+        ok
+    }
+
+    /// Reports fields that are set a second time.
+    pub fn unique_fields(&mut self, body: &Body) -> bool {
+        self.unique_names(body.fields.iter().map(|field| &field.name))
     }
 
     fn mismatch(&mut self, name: &str, wanted: &str, value: &Value, ty: &TypeExpr, span: Span) {
@@ -464,8 +508,14 @@ impl Checker<'_> {
         }
         for (index, entry) in entries.iter().enumerate() {
             let (Some(expr), Some(axis)) = (entry, taken[index]) else { continue };
-            let value = self.eval(expr, scope);
-            let Value::Int { size, axis: own } = value else { continue };
+            let (size, own) = match self.eval(expr, scope) {
+                Value::Int { size, axis } => (size, axis),
+                Value::Error => return None,
+                other => {
+                    self.not_a_size(&other, expr.span);
+                    return None;
+                }
+            };
             let actual = self.axis_size(axis);
             if !self.same_size(&size, &actual) {
                 let expected = self.facts.apply(&size);
@@ -591,7 +641,7 @@ impl Checker<'_> {
                     }
                     Value::Error => return None,
                     other => {
-                        self.report(Diagnostic::error("E0403", format!("an axis is a size, not {}", other.describe())).label(expr.span, "not a size"));
+                        self.not_a_size(&other, expr.span);
                         return None;
                     }
                 },

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use mgx_diag::{Diagnostic, Span, nearest};
+use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::{DType, Graph, Length, LengthId, NodeId, Op, Output};
 use mgx_ir::plan::{
     Alphabet, BatchSpec, ColumnKind, DataSpec, InputSource, InputSpec, LengthPolicy, LengthSpec, MetricKind, MetricSpec, OutputKind,
@@ -85,7 +85,7 @@ pub struct Elaborated {
 
 /// Options that every backbone has, besides those of its declaration and its network.
 const BACKBONE_OPTIONS: [&str; 5] = ["max_length", "too_long", "frozen", "from_scratch", "weights"];
-const BACKBONE_FIELDS: [&str; 7] = ["input", "tokenizer", "weights", "prefixes", "ignore", "optional", "max_length"];
+pub const BACKBONE_FIELDS: [&str; 7] = ["input", "tokenizer", "weights", "prefixes", "ignore", "optional", "max_length"];
 /// Samples of a batch where nothing is said.
 const DEFAULT_BATCH: u64 = 32;
 
@@ -98,6 +98,7 @@ impl Checker<'_> {
         self.experiment = ExperimentState::default();
         self.facts = super::size::Facts::default();
         self.axes.clear();
+        self.local_axes.clear();
         self.next_site = 0;
         self.emission = Some(Emission { training, ..Emission::default() });
         let mut scope = Scope { file: item.file, env: Env::default(), experiment: true, instance: None };
@@ -554,7 +555,7 @@ impl Checker<'_> {
         Some(())
     }
 
-    fn backbone_input(&mut self, body: &Body, name: &Name, scope: &mut Scope) -> Option<(Alphabet, Span)> {
+    pub fn backbone_input(&mut self, body: &Body, name: &Name, scope: &mut Scope) -> Option<(Alphabet, Span)> {
         let Some(expr) = field_value(body, "input") else {
             self.report(Diagnostic::error("E0321", format!("the backbone `{}` does not say what it reads", name.text)).label(name.span, "declared here").help("add `input = dna` (or rna, protein, text)"));
             return None;
@@ -570,23 +571,7 @@ impl Checker<'_> {
     }
 
     fn backbone_tokenizer(&mut self, body: &Body, name: &Name, file: usize) -> Option<usize> {
-        let item = match field_value(body, "tokenizer").map(|expr| (&expr.kind, expr.span)) {
-            Some((ExprKind::Name(tokenizer), span)) => match self.library.lookup(file, tokenizer) {
-                Some(item) => item,
-                None => {
-                    let mut diagnostic = Diagnostic::error("E0204", format!("`{tokenizer}` is not defined")).label(span, "not found");
-                    if let Some(near) = nearest(tokenizer, self.library.visible(file)) {
-                        diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
-                    }
-                    self.report(diagnostic);
-                    return None;
-                }
-            },
-            _ => {
-                self.report(Diagnostic::error("E0321", format!("the backbone `{}` has no tokenizer", name.text)).label(name.span, "declared here").help("add `tokenizer = name_of_a_tokenizer`"));
-                return None;
-            }
-        };
+        let item = self.tokenizer_item(body, name, file)?;
         let spec = self.tokenizer(item)?;
         if let Some(index) = self.experiment.tokenizers.iter().position(|other| *other == spec) {
             return Some(index);
@@ -595,8 +580,47 @@ impl Checker<'_> {
         Some(self.experiment.tokenizers.len() - 1)
     }
 
+    /// The tokenizer that a backbone's declaration names.
+    pub fn tokenizer_item(&mut self, body: &Body, name: &Name, file: usize) -> Option<ItemRef> {
+        let Some(expr) = field_value(body, "tokenizer") else {
+            let diagnostic = Diagnostic::error("E0321", format!("the backbone `{}` has no tokenizer", name.text)).label(name.span, "declared here");
+            self.report(diagnostic.help("add `tokenizer = name_of_a_tokenizer`"));
+            return None;
+        };
+        let mut scope = Scope { file, env: Env::default(), experiment: false, instance: None };
+        match self.eval(expr, &mut scope) {
+            Value::Item(item) if matches!(self.library.item(item).kind, ItemKind::Tokenizer(_)) => Some(item),
+            Value::Error => None,
+            other => {
+                let diagnostic = Diagnostic::error("E0321", format!("a backbone reads through a tokenizer, not {}", other.describe()));
+                self.report(diagnostic.label(expr.span, "this value").help("name a declaration `tokenizer name { … }`"));
+                None
+            }
+        }
+    }
+
+    /// The module that a backbone's declaration calls as its network.
+    pub fn network_module(&mut self, file: usize, network: &Expr) -> Option<ItemRef> {
+        let callee = match &network.kind {
+            ExprKind::Call(callee, _) => callee,
+            ExprKind::Error => return None,
+            _ => network,
+        };
+        let mut scope = Scope { file, env: Env::default(), experiment: false, instance: None };
+        match self.eval(callee, &mut scope) {
+            Value::Item(item) if matches!(self.library.item(item).kind, ItemKind::Module(_)) && callee.span != network.span => Some(item),
+            Value::Error => None,
+            _ => {
+                let diagnostic = Diagnostic::error("E0321", "the network of a backbone is a call of a module").label(network.span, "not a call of a module");
+                self.report(diagnostic.help("write `backbone name: Network(hidden = 64) { … }`"));
+                None
+            }
+        }
+    }
+
     /// The network's call with the user's overrides put in.
     fn network_with(&mut self, network: &Expr, pending: &PendingBackbone, scope: &mut Scope) -> Option<Rc<Pending>> {
+        self.network_module(scope.file, network)?;
         let Value::Pending(base) = self.eval(network, scope) else { return None };
         let ItemKind::Module(module) = &self.library.item(base.item).kind.clone() else { return None };
         let mut args = base.args.clone();

@@ -8,7 +8,7 @@ use mgx_ir::graph::{BinaryOp, DType, UnaryOp};
 use super::Checker;
 use super::builtins;
 use super::library::ItemRef;
-use super::size::Size;
+use super::size::{MAX_SIZE, Size};
 use super::tensor::dtype_name;
 use super::value::{Env, Instance, Tensor, Value};
 use crate::syntax::ast::{Arg, BinaryOperator, Expr, ExprKind, Function, ItemKind, MemberKind, Module, Name, UnaryOperator};
@@ -23,28 +23,50 @@ pub struct Scope {
     pub instance: Option<Rc<Instance>>,
 }
 
-/// How deep calls may nest: recursion of modules over a list ends long before.
-const MAX_DEPTH: u32 = 128;
+/// How deep expressions in expressions, calls in calls and parts in parts may nest: recursion of modules over a list ends long before.
+pub const MAX_DEPTH: u32 = 512;
+/// The most expressions that are evaluated for one experiment; a network of a hundred layers takes a hundredth.
+const MAX_STEPS: u32 = 2_000_000;
+/// The most bytes of a text, and the most elements of a list, that expressions make.
+const MAX_LENGTH: usize = 1 << 16;
 
 impl Checker<'_> {
     /// Evaluates an expression; problems are reported and give [`Value::Error`].
     pub fn eval(&mut self, expr: &Expr, scope: &mut Scope) -> Value {
         let outer = std::mem::replace(&mut self.span, expr.span);
+        let outer_site = self.call_site;
         if !self.library.files[scope.file].is_std {
             self.call_site = expr.span;
         }
-        let outer_site = self.call_site;
         self.depth += 1;
-        let value = if self.depth > MAX_DEPTH * 4 {
-            self.report(Diagnostic::error("E0210", "this does not come to an end").label(expr.span, "nested too deeply here").help("a module may contain itself only for a shorter list"));
-            Value::Error
-        } else {
-            self.eval_kind(expr, scope)
-        };
+        let value = if self.goes_on(expr.span) { self.eval_kind(expr, scope) } else { Value::Error };
         self.depth -= 1;
         self.call_site = outer_site;
         self.span = outer;
         value
+    }
+
+    /// Counts a step of the evaluation; false where it has no end in sight, which is reported once.
+    pub fn goes_on(&mut self, span: Span) -> bool {
+        if self.steps > MAX_STEPS {
+            return false;
+        }
+        self.steps += 1;
+        let (text, help) = if self.depth > MAX_DEPTH {
+            ("nested too deeply here", "a module or a function may use itself only for less: a shorter list, or under a condition")
+        } else if self.steps > MAX_STEPS {
+            ("still not at the end here", "what is repeated or uses itself takes too many steps: lower the numbers")
+        } else {
+            return true;
+        };
+        // One finding is enough: everything else would be about the same.
+        self.steps = MAX_STEPS + 1;
+        let name = match &self.library.item_at(span) {
+            Some(name) => format!("the evaluation of `{name}` does not come to an end"),
+            None => "the evaluation does not come to an end".to_owned(),
+        };
+        self.report(Diagnostic::error("E0210", name).label(span, text).help(help));
+        false
     }
 
     fn eval_kind(&mut self, expr: &Expr, scope: &mut Scope) -> Value {
@@ -118,9 +140,27 @@ impl Checker<'_> {
         }
     }
 
+    /// A size bound inside a function: the same line with the same size is the same axis at every call, so that what does not depend on the call
+    /// (the angles of rotary positions, say) is the same value in every layer and computed once.
+    fn local_size(&mut self, name: &Name, value: Value) -> Value {
+        let Value::Int { size, axis: None } = &value else { return value };
+        if self.emission.is_none() {
+            return self.named_size(&name.text, value);
+        }
+        let key = (name.span, self.facts.apply(size));
+        if let Some((_, axis)) = self.local_axes.iter().find(|(other, _)| *other == key) {
+            return Value::Int { size: size.clone(), axis: Some(*axis) };
+        }
+        let bound = self.named_size(&name.text, value.clone());
+        if let Value::Int { axis: Some(axis), .. } = &bound {
+            self.local_axes.push((key, *axis));
+        }
+        bound
+    }
+
     fn bind_let(&mut self, names: &[Name], value: Value, span: Span, scope: &mut Scope) {
         if let [name] = names {
-            let value = self.named_size(&name.text, value);
+            let value = self.local_size(name, value);
             scope.env.set(&name.text, value);
             return;
         }
@@ -161,22 +201,31 @@ impl Checker<'_> {
         if let Some(name) = builtins::lookup(name) {
             return Value::Builtin(name);
         }
+        self.unknown_name(name, span, scope);
+        Value::Error
+    }
+
+    fn unknown_name(&mut self, name: &str, span: Span, scope: &Scope) {
         let candidates: Vec<String> = scope
             .env
             .vars
             .iter()
             .map(|(name, _)| name.clone())
             .chain(self.library.visible(scope.file).map(str::to_owned))
-            .chain(builtins::NAMES.iter().map(|name| (*name).to_owned()))
+            .chain(builtins::NAMES.iter().chain(builtins::CONSTANTS).map(|name| (*name).to_owned()))
             .collect();
         let mut diagnostic = Diagnostic::error("E0204", format!("`{name}` is not defined")).label(span, "not found");
-        if let Some(near) = nearest(name, candidates.iter().map(String::as_str)) {
-            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
-        } else if let Some(module) = crate::stdlib::declaring("std", name).first() {
+        let library: Vec<String> = crate::stdlib::names("std");
+        if let Some(module) = crate::stdlib::declaring("std", name).first() {
             diagnostic = diagnostic.help(format!("import it: `use {module}::{name}`"));
+        } else if let Some(near) = nearest(name, candidates.iter().map(String::as_str)) {
+            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+        } else if let Some(near) = nearest(name, library.iter().map(String::as_str))
+            && let Some(module) = crate::stdlib::declaring("std", near).first()
+        {
+            diagnostic = diagnostic.help(format!("did you mean `{near}`? Import it: `use {module}::{near}`"));
         }
         self.report(diagnostic);
-        Value::Error
     }
 
     fn member(&mut self, base: &Value, name: &Name, base_span: Span, _scope: &Scope) -> Value {
@@ -210,11 +259,13 @@ impl Checker<'_> {
             Value::Table(table) => return self.column(*table, name),
             Value::Error => return Value::Error,
             other => {
-                self.report(
-                    Diagnostic::error("E0306", format!("{} has no parts", other.describe()))
-                        .label(name.span, "no such part")
-                        .label(base_span, "of this"),
-                );
+                let mut diagnostic = Diagnostic::error("E0306", format!("{} has no parts", other.describe()))
+                    .label(name.span, "no such part")
+                    .label(base_span, format!("this is {}", other.describe()));
+                if let Value::Parts(_) = other {
+                    diagnostic = diagnostic.help("choose one of the repeated parts by its number: `layer[0]`");
+                }
+                self.report(diagnostic);
                 return Value::Error;
             }
         };
@@ -231,12 +282,19 @@ impl Checker<'_> {
     fn eval_index(&mut self, base: &Expr, index: &Expr, scope: &mut Scope) -> Value {
         let value = self.eval(base, scope);
         let at = self.eval(index, scope);
-        let position = match &at {
-            Value::Int { size, .. } => size.as_constant(),
-            _ => None,
+        if value.is_error() || at.is_error() {
+            return Value::Error;
+        }
+        let Value::Int { size, .. } = &at else {
+            self.report(Diagnostic::error("E0308", format!("an index is a whole number, not {}", at.describe())).label(index.span, "this value"));
+            return Value::Error;
         };
+        let position = self.facts.apply(size).as_constant();
         match (&value, position) {
-            (Value::Error, _) | (_, None) if value.is_error() || at.is_error() => Value::Error,
+            // Not known while a module is checked by itself: any element stands for all.
+            (Value::List(items), None) => items.first().cloned().unwrap_or(Value::Error),
+            (Value::Parts(parts), None) => parts.first().map_or(Value::Error, |part| Value::Part(Rc::clone(part))),
+            (Value::UnknownList(_), _) => Value::Int { size: self.unknown_size("element"), axis: None },
             (Value::List(items), Some(position)) => {
                 if let Some(item) = usize::try_from(position).ok().and_then(|position| items.get(position)) {
                     return item.clone();
@@ -323,7 +381,7 @@ impl Checker<'_> {
             }
         }
         self.report(
-            Diagnostic::error("E0309", format!("no arm for `{text}`")).label(subject.span, format!("is `{text}`")).label(span, "in this match").help("add an arm for it, or `_ => …`"),
+            Diagnostic::error("E0309", format!("`match` has no arm for `{text}`")).label(subject.span, format!("is `{text}`")).label(span, "in this match").help("add an arm for it, or `_ => …`"),
         );
         Value::Error
     }
@@ -345,18 +403,32 @@ impl Checker<'_> {
                 continue;
             }
             let Some((name, after)) = rest.split_once('}').filter(|_| brace == "{") else {
-                self.report(Diagnostic::error("E0310", "a brace in a text without its partner").label(span, "in this text").help("write `{{` for a brace"));
+                self.report(Diagnostic::error("E0310", "a brace in a text without its partner").label(span, "in this text").help("write `\\{` or `\\}` for a brace itself"));
                 return Value::Error;
             };
             rest = after;
             match self.eval_name(name.trim(), span, scope) {
-                Value::Int { size, .. } => match size.as_constant() {
+                Value::Int { size, .. } if !size.is_ragged() => match self.facts.apply(&size).as_constant() {
                     Some(number) => out.push_str(&number.to_string()),
                     None => return Value::Str(None),
                 },
                 Value::Str(Some(inner)) | Value::Variant(Some(inner)) => out.push_str(&inner),
+                Value::Float(Some(number)) => out.push_str(&number.to_string()),
+                Value::Bool(Some(truth)) => out.push_str(&truth.to_string()),
+                Value::Str(None) | Value::Variant(None) | Value::Float(None) | Value::Bool(None) => return Value::Str(None),
                 Value::Error => return Value::Error,
-                _ => return Value::Str(None),
+                Value::Int { .. } => {
+                    self.report(Diagnostic::error("E0310", format!("`{}` differs from sample to sample and has no place in a text", name.trim())).label(span, "in this text"));
+                    return Value::Error;
+                }
+                other => {
+                    let message = format!("`{}` is {}, which has no place in a text", name.trim(), other.describe());
+                    self.report(Diagnostic::error("E0310", message).label(span, "in this text").help("numbers, texts and choices can be filled in"));
+                    return Value::Error;
+                }
+            }
+            if out.len() > MAX_LENGTH {
+                return self.too_long("text", span);
             }
         }
         out.push_str(rest);
@@ -431,6 +503,8 @@ impl Checker<'_> {
             (Value::Str(a) | Value::Variant(a), Value::Str(b) | Value::Variant(b)) if matches!(op, B::Eq | B::Ne) => {
                 Value::Bool(a.as_ref().zip(b.as_ref()).map(|(a, b)| (a == b) == (op == B::Eq)))
             }
+            (Value::Str(Some(a)), Value::Str(Some(b))) if op == B::Add && a.len() + b.len() > MAX_LENGTH => self.too_long("text", op_span),
+            (Value::List(a), Value::List(b)) if op == B::Add && a.len() + b.len() > MAX_LENGTH => self.too_long("list", op_span),
             (Value::Str(a), Value::Str(b)) if op == B::Add => Value::Str(a.as_ref().zip(b.as_ref()).map(|(a, b)| format!("{a}{b}"))),
             (Value::List(a), Value::List(b)) if op == B::Add => Value::List(Rc::new(a.iter().chain(b.iter()).cloned().collect())),
             (Value::Tensor(_), _) | (_, Value::Tensor(_)) => self.tensor_operator(op, op_span, x, y),
@@ -477,7 +551,7 @@ impl Checker<'_> {
                     self.report(Diagnostic::error("E0404", "division by zero").label(op_span, format!("{a} % 0")));
                     return Value::Error;
                 }
-                (Some(a), Some(b)) => Size::constant(a.rem_euclid(b)),
+                (Some(a), Some(b)) => Size::constant(a.checked_rem_euclid(b).unwrap_or(0)),
                 _ if a.exact_div(&b).is_some() => Size::constant(0),
                 _ => self.unknown_size("remainder"),
             },
@@ -494,7 +568,25 @@ impl Checker<'_> {
                 });
             }
         };
+        self.sized(size, op_span)
+    }
+
+    /// A computed size, unless it is too large to count with.
+    pub fn sized(&mut self, size: Size, span: Span) -> Value {
+        if size.is_out_of_range() {
+            self.report(
+                Diagnostic::error("E0406", "this size is too large to count with")
+                    .label(span, format!("comes to {size}"))
+                    .help(format!("sizes go up to {MAX_SIZE}; a number with a fraction (`1.0 * x`) goes further")),
+            );
+            return Value::Error;
+        }
         Value::Int { size, axis: None }
+    }
+
+    fn too_long(&mut self, what: &str, span: Span) -> Value {
+        self.report(Diagnostic::error("E0406", format!("this {what} is too long")).label(span, format!("more than {MAX_LENGTH} elements here")));
+        Value::Error
     }
 
     fn number_operator(&mut self, op: BinaryOperator, op_span: Span, x: &Value, y: &Value) -> Value {
@@ -599,6 +691,9 @@ impl Checker<'_> {
     }
 
     fn eval_pipe(&mut self, input: Value, input_span: Span, target: &Expr, scope: &mut Scope) -> Value {
+        if !self.library.files[scope.file].is_std {
+            self.call_site = target.span;
+        }
         match &target.kind {
             ExprKind::Call(callee, args) => {
                 let head = self.eval(callee, scope);

@@ -12,7 +12,7 @@ use super::expr::Scope;
 use super::library::ItemRef;
 use super::value::{AxisRef, Env, Instance, Pending, Tensor, Value};
 use super::{Checker, ParamInfo};
-use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, Member, MemberKind, Module, ModuleRole, Name, Param, Repeat};
+use crate::syntax::ast::{Arg, Expr, ItemKind, Member, MemberKind, Module, ModuleRole, Name, Param, Repeat};
 
 /// `a.b`, or whichever is not empty.
 pub fn join(path: &str, name: &str) -> String {
@@ -318,112 +318,6 @@ impl Checker<'_> {
             }
             _ => Value::Error,
         }
-    }
-
-    /// Checks a module by itself: every function body against its signature, for any sizes that the `where` clauses allow.
-    pub fn check_module(&mut self, item: ItemRef) {
-        let handle = self.library.item(item);
-        let ItemKind::Module(module) = &handle.kind else { return };
-        if module.role == ModuleRole::Task {
-            return;
-        }
-        self.facts = super::size::Facts::default();
-        self.span = handle.name.span;
-        let mut args = Vec::new();
-        for param in &module.params {
-            let value = self.unknown_value(param.ty.as_ref(), &param.name.text, item.file);
-            match value {
-                Value::Tensor(_) | Value::Error => {}
-                value => args.push((param.name.text.clone(), value, param.name.span)),
-            }
-        }
-        // Parameters that are tensors have the axes of the other parameters: they are bound in a second step.
-        let tensor_params: Vec<&Param> = module.params.iter().filter(|param| param.ty.as_ref().is_some_and(|ty| tensor_type(ty).is_some())).collect();
-        let mut scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
-        for (name, value, _) in &mut args {
-            *value = self.named_size(name, value.clone());
-            scope.env.set(name.clone(), value.clone());
-        }
-        for param in tensor_params {
-            if let Some(ty) = &param.ty {
-                let value = self.unknown_tensor(ty, &mut scope, false);
-                args.push((param.name.text.clone(), value, param.name.span));
-            }
-        }
-        let pending = Pending { item, args, span: handle.name.span, name: RefCell::new(None), instance: RefCell::new(None) };
-        let Some(instance) = self.instantiate(&pending, "", "", false) else { return };
-        for member in &module.members {
-            let MemberKind::Function(function) = &member.kind else { continue };
-            let mut scope = Scope { file: item.file, env: instance.env.borrow().clone(), experiment: false, instance: None };
-            let args = function
-                .params
-                .iter()
-                .map(|param| {
-                    let value = match &param.ty {
-                        Some(ty) if tensor_type(ty).is_some() => self.unknown_tensor(ty, &mut scope, true),
-                        ty => self.unknown_value(ty.as_ref(), &param.name.text, item.file),
-                    };
-                    (None, value, param.name.span)
-                })
-                .collect();
-            let env = instance.env.borrow().clone();
-            self.call_function(function, &member.name.text, item.file, env, Some(&instance), args, member.name.span);
-        }
-    }
-
-    fn unknown_value(&mut self, ty: Option<&crate::syntax::ast::TypeExpr>, name: &str, file: usize) -> Value {
-        use crate::syntax::ast::TypeExprKind as K;
-        let Some(ty) = ty else { return Value::Error };
-        match &ty.kind {
-            K::Optional(inner) => self.unknown_value(Some(inner), name, file),
-            K::List(_) => {
-                self.next_var += 1;
-                Value::UnknownList(self.next_var)
-            }
-            K::Record(_) | K::Error => Value::Error,
-            K::Named { name: type_name, .. } => match type_name.text.as_str() {
-                "int" | "dim" | "axis" => {
-                    let size = self.unknown_size(name);
-                    let axis = self.new_axis(name, size.clone());
-                    Value::Int { size, axis: Some(axis) }
-                }
-                "float" => Value::Float(None),
-                "bool" => Value::Bool(None),
-                "str" | "path" => Value::Str(None),
-                "enum" => Value::Variant(None),
-                "init" => Value::Init(Init::Constant(0.0)),
-                _ => Value::Error,
-            },
-        }
-    }
-
-    /// A tensor of a declared type; names that mean nothing yet become axes of unknown size.
-    fn unknown_tensor(&mut self, ty: &crate::syntax::ast::TypeExpr, scope: &mut Scope, per_sample: bool) -> Value {
-        let Some((dtype, entries)) = tensor_type(ty) else { return Value::Error };
-        let mut axes = Vec::new();
-        for entry in entries {
-            match entry {
-                crate::syntax::ast::AxisExpr::Rest(_) => {
-                    let size = self.unknown_size("rest");
-                    axes.push(self.new_axis("rest", size));
-                }
-                crate::syntax::ast::AxisExpr::Size(expr) => {
-                    if let ExprKind::Name(name) = &expr.kind
-                        && scope.env.get(name).is_none()
-                    {
-                        let size = self.unknown_size(name);
-                        let axis = self.new_axis(name, size.clone());
-                        scope.env.set(name, Value::Int { size, axis: Some(axis) });
-                    }
-                    match self.eval(expr, scope) {
-                        Value::Int { axis: Some(axis), .. } => axes.push(axis),
-                        Value::Int { size, axis: None } => axes.push(self.new_axis("size", size)),
-                        _ => return Value::Error,
-                    }
-                }
-            }
-        }
-        Value::Tensor(Tensor { dtype, axes, per_sample, node: None })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use mgx_diag::{Diagnostic, SourceMap, Span, nearest};
+use mgx_diag::{Diagnostic, FileId, SourceMap, Span, nearest};
 
 use super::world::World;
 use crate::stdlib;
@@ -30,11 +30,14 @@ pub struct Library<'w> {
     pub sources: SourceMap,
     pub files: Vec<LoadedFile>,
     by_path: BTreeMap<String, Option<usize>>,
+    std_sources: Vec<FileId>,
     pub diagnostics: Vec<Diagnostic>,
 }
 
 /// The file of the standard library that every file sees without importing it.
 const PRELUDE: &str = "std::prelude";
+/// The most files of a program; a folder that contains itself would give any number.
+const MAX_FILES: usize = 512;
 
 impl<'w> Library<'w> {
     /// An empty library with the prelude loaded.
@@ -44,6 +47,7 @@ impl<'w> Library<'w> {
             sources: SourceMap::default(),
             files: Vec::new(),
             by_path: BTreeMap::new(),
+            std_sources: Vec::new(),
             diagnostics: Vec::new(),
         };
         library.load_std(PRELUDE);
@@ -52,29 +56,40 @@ impl<'w> Library<'w> {
 
     /// Loads a user's file by its path.
     pub fn load_path(&mut self, path: &str) -> Option<usize> {
+        self.load_user(path).map_err(|reason| {
+            let diagnostic = Diagnostic::error("E0201", format!("cannot read `{path}`: {reason}"));
+            self.diagnostics.push(diagnostic.help("give the path of an .mgx file"));
+        })
+        .ok()
+    }
+
+    /// A user's file, or why it cannot be had.
+    fn load_user(&mut self, path: &str) -> Result<usize, String> {
         if let Some(index) = self.by_path.get(path) {
-            return *index;
+            return index.ok_or_else(|| "it could not be read before".to_owned());
         }
-        match self.world.source(path) {
-            Ok(text) => self.load_text(path, path, &text, false),
-            Err(reason) => {
-                self.diagnostics.push(
-                    Diagnostic::error("E0201", format!("cannot read `{path}`: {reason}")).help("give the path of a .mgx file"),
-                );
-                None
-            }
+        if self.files.len() >= MAX_FILES {
+            return Err(format!("the program has more than {MAX_FILES} files"));
         }
+        let loaded = self.world.source(path).map(|text| self.load_text(path, path, &text, false));
+        if loaded.is_err() {
+            self.by_path.insert(path.to_owned(), None);
+        }
+        loaded
     }
 
     /// Loads text under a name (the text of an editor, or of `--set`).
-    pub fn load_text(&mut self, key: &str, name: &str, text: &str, is_std: bool) -> Option<usize> {
+    pub fn load_text(&mut self, key: &str, name: &str, text: &str, is_std: bool) -> usize {
         let file_id = self.sources.add(name, text);
+        if is_std {
+            self.std_sources.push(file_id);
+        }
         let parsed = parse(file_id, text);
         self.diagnostics.extend(parsed.diagnostics);
         self.add_file(key, Rc::new(parsed.file), is_std)
     }
 
-    fn add_file(&mut self, key: &str, ast: Rc<ast::File>, is_std: bool) -> Option<usize> {
+    fn add_file(&mut self, key: &str, ast: Rc<ast::File>, is_std: bool) -> usize {
         let index = self.files.len();
         self.by_path.insert(key.to_owned(), Some(index));
         self.files.push(LoadedFile { ast: Rc::clone(&ast), names: BTreeMap::new(), is_std });
@@ -82,7 +97,12 @@ impl<'w> Library<'w> {
         for item in &ast.uses {
             self.import(index, key, item);
         }
-        Some(index)
+        index
+    }
+
+    /// Is it a source of the standard library?
+    pub fn is_std_source(&self, file: FileId) -> bool {
+        self.std_sources.contains(&file)
     }
 
     fn load_std(&mut self, path: &str) -> Option<usize> {
@@ -90,7 +110,7 @@ impl<'w> Library<'w> {
             return *index;
         }
         let (name, text) = stdlib::source(path)?;
-        self.load_text(path, name, text, true)
+        Some(self.load_text(path, name, text, true))
     }
 
     fn declare(&mut self, file: usize, ast: &ast::File) {
@@ -117,25 +137,49 @@ impl<'w> Library<'w> {
         // re-exports what its files declare.
         for wanted in &item.names {
             let target = if path.first() == Some(&"std") {
-                self.find_std(&path, &wanted.name.text)
+                self.find_std(&path, &wanted.name.text).ok_or(stdlib::names(&path.join("::")))
             } else {
-                let folder = importer.rsplit_once('/').map_or("", |(folder, _)| folder);
-                let relative = format!("{}{}{}.mgx", folder, if folder.is_empty() { "" } else { "/" }, path.join("/"));
-                self.load_path(&relative).and_then(|target| self.files[target].names.get(&wanted.name.text).copied())
+                let Some(target) = self.imported_file(importer, &path, item) else { continue };
+                let names = &self.files[target].names;
+                names.get(&wanted.name.text).copied().ok_or_else(|| names.keys().cloned().collect())
             };
-            let Some(target) = target else {
-                self.unknown_import(&path, wanted, item.span);
-                continue;
+            let target = match target {
+                Ok(target) => target,
+                Err(known) => {
+                    self.unknown_import(&path, wanted, &known, item.span);
+                    continue;
+                }
             };
             let name = wanted.alias.as_ref().unwrap_or(&wanted.name);
             if let Some(other) = self.files[file].names.insert(name.text.clone(), target)
                 && other != target
             {
-                self.diagnostics.push(
-                    Diagnostic::error("E0202", format!("`{}` is declared or imported twice", name.text))
-                        .label(name.span, "this import takes a name that is in use")
-                        .help(format!("import it under another name: `{} as other`", wanted.name.text)),
-                );
+                let mut diagnostic = Diagnostic::error("E0202", format!("`{}` is declared or imported twice", name.text))
+                    .label(name.span, "this import takes a name that is in use")
+                    .help(format!("import it under another name: `{} as other`", wanted.name.text));
+                if other.file == file {
+                    diagnostic = diagnostic.label(self.files[file].ast.items[other.item].name.span, "declared here");
+                }
+                self.diagnostics.push(diagnostic);
+            }
+        }
+    }
+
+    /// The user's file that `use folder::file::name` takes a name of: `folder/file.mgx` beside the file that says so.
+    fn imported_file(&mut self, importer: &str, path: &[&str], item: &ast::Use) -> Option<usize> {
+        let folder = importer.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let relative = format!("{}{}{}.mgx", folder, if folder.is_empty() { "" } else { "/" }, path.join("/"));
+        match self.load_user(&relative) {
+            Ok(target) => Some(target),
+            Err(reason) => {
+                let place = item.path.first().zip(item.path.last()).map_or(item.span, |(first, last)| first.span.to(last.span));
+                let diagnostic = Diagnostic::error("E0201", format!("cannot read `{relative}`: {reason}")).label(place, "imported here");
+                let help = match item.names.first().and_then(|wanted| stdlib::declaring("std", &wanted.name.text).into_iter().next()) {
+                    Some(module) => format!("the standard library has it: `use {module}::{}`", item.names[0].name.text),
+                    None => "a path that does not begin with `std` names a file beside this one".to_owned(),
+                };
+                self.diagnostics.push(diagnostic.help(help));
+                None
             }
         }
     }
@@ -158,22 +202,33 @@ impl<'w> Library<'w> {
         None
     }
 
-    fn unknown_import(&mut self, path: &[&str], wanted: &ast::UseName, span: Span) {
+    fn unknown_import(&mut self, path: &[&str], wanted: &ast::UseName, known: &[String], span: Span) {
         let joined = path.join("::");
         let mut diagnostic = Diagnostic::error("E0203", format!("there is no `{}` in `{joined}`", wanted.name.text))
             .label(wanted.name.span, "not found");
-        let known = stdlib::names(&joined);
-        if let Some(near) = nearest(&wanted.name.text, known.iter().map(String::as_str)) {
+        let elsewhere = stdlib::declaring("std", &wanted.name.text);
+        if let Some(module) = elsewhere.first() {
+            diagnostic = diagnostic.help(format!("it is in another module: `use {module}::{}`", wanted.name.text));
+        } else if let Some(near) = nearest(&wanted.name.text, known.iter().map(String::as_str)) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         } else if !known.is_empty() {
             diagnostic = diagnostic.help(format!("`{joined}` has: {}", known.join(", ")));
         } else if path.first() == Some(&"std") {
-            diagnostic = diagnostic.label(span, "this module of the standard library does not exist").help(format!(
+            diagnostic = diagnostic.label(span, "the standard library has no such module").help(format!(
                 "the standard library has: {}",
                 stdlib::modules().collect::<Vec<_>>().join(", ")
             ));
         }
         self.diagnostics.push(diagnostic);
+    }
+
+    /// The name of the declaration that a place is in.
+    pub fn item_at(&self, span: Span) -> Option<&str> {
+        let items = self.files.iter().flat_map(|file| &file.ast.items);
+        items
+            .filter(|item| item.span.file == span.file && item.span.start <= span.start && span.end <= item.span.end)
+            .map(|item| item.name.text.as_str())
+            .next()
     }
 
     /// What a name means in a file: declared, imported, or of the prelude.

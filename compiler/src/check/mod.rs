@@ -3,6 +3,7 @@
 //! A module is checked by itself, once, with sizes that are unknown ([`size`]). An experiment is evaluated with its real sizes, which checks it and
 //! builds its graph ([`experiment`]). Problems are collected; what could not be evaluated absorbs everything that depends on it.
 
+mod alone;
 mod builtins;
 mod call;
 mod data;
@@ -65,12 +66,18 @@ pub struct Checker<'w> {
     diagnostics: Vec<Diagnostic>,
     axes: Vec<AxisInfo>,
     facts: Facts,
+    /// Axes of sizes that are bound inside functions, by their places and sizes.
+    local_axes: Vec<((Span, size::Size), value::AxisRef)>,
     emission: Option<Emission>,
     /// The expression that is being evaluated.
     span: Span,
     /// The innermost expression of the user's own files around it.
     call_site: Span,
     depth: u32,
+    /// Expressions evaluated since the last module or experiment began.
+    steps: u32,
+    /// Errors reported so far, those that were reported before included.
+    reported: usize,
     next_var: u32,
     next_site: u32,
     /// Are the parameters being made to be trained?
@@ -80,6 +87,9 @@ pub struct Checker<'w> {
     weights_folder: Option<String>,
     experiment: experiment::ExperimentState,
 }
+
+/// As many findings are kept; nobody reads more.
+const MAX_DIAGNOSTICS: usize = 200;
 
 /// A value given on the command line: `train.batch_size=16`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +136,9 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
                         experiments.push(elaborated);
                     }
                 }
-                ItemKind::Function(_) | ItemKind::Backbone(_) | ItemKind::Tokenizer(_) => {}
+                ItemKind::Function(_) => checker.check_function(item),
+                ItemKind::Backbone(_) => checker.check_backbone(item),
+                ItemKind::Tokenizer(_) => {}
             }
         }
     }
@@ -141,7 +153,7 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
 pub fn elaborate(world: &dyn World, path: &str, overrides: &[Override], experiment: &str, training: bool) -> Result<Elaborated, (SourceMap, Vec<Diagnostic>)> {
     let mut checker = Checker::new(world);
     let elaborated = checker.load(path, overrides).and_then(|file| {
-        let item = checker.library.files[file].names.get(experiment).copied()?;
+        let item = checker.experiment_named(file, experiment)?;
         checker.elaborate(item, training)
     });
     match elaborated {
@@ -160,10 +172,13 @@ impl<'w> Checker<'w> {
             diagnostics: Vec::new(),
             axes: Vec::new(),
             facts: Facts::default(),
+            local_axes: Vec::new(),
             emission: None,
             span,
             call_site: span,
             depth: 0,
+            steps: 0,
+            reported: 0,
             next_var: 0,
             next_site: 0,
             trainable: true,
@@ -173,10 +188,34 @@ impl<'w> Checker<'w> {
         }
     }
 
+    /// Begins to count what is evaluated anew.
+    fn restart(&mut self) {
+        self.depth = 0;
+        self.steps = 0;
+        self.facts = Facts::default();
+    }
+
     fn load(&mut self, path: &str, overrides: &[Override]) -> Option<usize> {
         let file = self.library.load_path(path)?;
         settings::apply_overrides(self, file, overrides);
         Some(file)
+    }
+
+    /// An experiment of a file.
+    fn experiment_named(&mut self, file: usize, name: &str) -> Option<ItemRef> {
+        let ast = std::rc::Rc::clone(&self.library.files[file].ast);
+        let experiments = || ast.items.iter().enumerate().filter(|(_, item)| matches!(item.kind, ItemKind::Experiment(_)));
+        if let Some((item, _)) = experiments().find(|(_, item)| item.name.text == name) {
+            return Some(ItemRef { file, item });
+        }
+        let known: Vec<&str> = experiments().map(|(_, item)| item.name.text.as_str()).collect();
+        let diagnostic = Diagnostic::error("E0213", format!("there is no experiment `{name}`"));
+        self.report(match mgx_diag::nearest(name, known.iter().copied()) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None if known.is_empty() => diagnostic.help("the file has no experiments"),
+            None => diagnostic.help(format!("the file has: {}", known.join(", "))),
+        });
+        None
     }
 
     fn finish(self) -> (SourceMap, Vec<Diagnostic>) {
@@ -191,10 +230,14 @@ impl<'w> Checker<'w> {
 
     /// Takes note of a finding; the same finding at the same place is kept once.
     fn report(&mut self, mut diagnostic: Diagnostic) {
+        self.reported += usize::from(diagnostic.is_error());
+        if self.diagnostics.len() >= MAX_DIAGNOSTICS {
+            return;
+        }
         // A finding inside the standard library is a finding about the user's call of it.
         let inside = diagnostic.labels.first().is_some_and(|label| self.is_std_span(label.span));
         if inside && !self.is_std_span(self.call_site) && !diagnostic.labels.iter().any(|label| label.span == self.call_site) {
-            let text = "in the evaluation of this".to_owned();
+            let text = "found while this is evaluated".to_owned();
             diagnostic.labels.insert(0, mgx_diag::Label { span: self.call_site, text });
         }
         if !self.diagnostics.contains(&diagnostic) {
@@ -203,6 +246,6 @@ impl<'w> Checker<'w> {
     }
 
     fn is_std_span(&self, span: Span) -> bool {
-        self.library.sources.name(span.file).starts_with("std/")
+        self.library.is_std_source(span.file)
     }
 }

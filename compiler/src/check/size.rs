@@ -2,6 +2,9 @@
 //!
 //! A variable stands for a parameter that has no value yet, when a module is checked by itself. Two sizes are equal when their normal forms are. A division
 //! is resolved where it is known to be exact: because every term divides, or because a `where` clause says so ([`Facts`]).
+//!
+//! Arithmetic never fails: numbers saturate, and an expression that has grown beyond [`MAX_WEIGHT`] becomes [`Size::unbounded`], which absorbs all that
+//! is done with it and is equal to nothing. Who shows sizes to people reports both ([`Size::is_out_of_range`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +26,14 @@ pub enum Atom {
     Min(Box<Size>, Box<Size>),
     /// The difference, or zero where it would be negative.
     Less(Box<Size>, Box<Size>),
+    /// An expression that was too long to keep.
+    Unbounded,
 }
+
+/// The largest number that a size may be, so that sums and byte counts of what it measures stay exact.
+pub const MAX_SIZE: i64 = 1 << 50;
+/// The most atoms and terms that a size is made of; networks have sizes of a few.
+const MAX_WEIGHT: usize = 256;
 
 type Monomial = Vec<Atom>;
 
@@ -61,16 +71,51 @@ impl Size {
     pub fn is_ragged(&self) -> bool {
         self.terms.keys().flatten().any(|atom| match atom {
             Atom::Length(..) => true,
-            Atom::Var(..) => false,
+            Atom::Var(..) | Atom::Unbounded => false,
             Atom::Div(a, b) | Atom::CeilDiv(a, b) | Atom::Min(a, b) | Atom::Less(a, b) => a.is_ragged() || b.is_ragged(),
         })
+    }
+
+    /// The size in place of one that has grown too long: known to be nothing.
+    pub fn unbounded() -> Self {
+        Self::atom(Atom::Unbounded)
+    }
+
+    fn is_unbounded(&self) -> bool {
+        self.terms.keys().flatten().any(|atom| *atom == Atom::Unbounded)
+    }
+
+    /// Has it grown too long, or a number in it too large to count with?
+    pub fn is_out_of_range(&self) -> bool {
+        self.is_unbounded() || self.terms.values().any(|coefficient| coefficient.unsigned_abs() > MAX_SIZE.unsigned_abs())
+    }
+
+    /// Atoms and terms, with those inside of atoms.
+    fn weight(&self) -> usize {
+        let of_atom = |atom: &Atom| match atom {
+            Atom::Var(..) | Atom::Length(..) | Atom::Unbounded => 1,
+            Atom::Div(a, b) | Atom::CeilDiv(a, b) | Atom::Min(a, b) | Atom::Less(a, b) => 1 + a.weight() + b.weight(),
+        };
+        self.terms.keys().map(|monomial| 1 + monomial.iter().map(of_atom).sum::<usize>()).sum()
+    }
+
+    /// The size itself, unless it is too long or made of one that was.
+    fn bounded(self) -> Self {
+        if self.is_unbounded() || self.weight() > MAX_WEIGHT { Self::unbounded() } else { self }
+    }
+
+    fn pair(make: fn(Box<Size>, Box<Size>) -> Atom, a: &Self, b: &Self) -> Self {
+        if a.is_unbounded() || b.is_unbounded() {
+            return Self::unbounded();
+        }
+        Self::atom(make(Box::new(a.clone()), Box::new(b.clone()))).bounded()
     }
 
     /// Is every part of it known (numbers and sample lengths only)?
     pub fn is_known(&self) -> bool {
         self.terms.keys().flatten().all(|atom| match atom {
             Atom::Length(..) => true,
-            Atom::Var(..) => false,
+            Atom::Var(..) | Atom::Unbounded => false,
             Atom::Div(a, b) | Atom::CeilDiv(a, b) | Atom::Min(a, b) | Atom::Less(a, b) => a.is_known() && b.is_known(),
         })
     }
@@ -82,8 +127,8 @@ impl Size {
             let entry = terms.entry(monomial.clone()).or_insert(0);
             *entry = entry.saturating_add(*coefficient);
         }
-        terms.retain(|_, coefficient| *coefficient != 0);
-        Self { terms }
+        terms.retain(|monomial, coefficient| *coefficient != 0 || monomial.contains(&Atom::Unbounded));
+        Self { terms }.bounded()
     }
 
     #[must_use]
@@ -98,27 +143,36 @@ impl Size {
 
     #[must_use]
     pub fn mul(&self, other: &Self) -> Self {
-        let mut result = Self::default();
+        if self.is_unbounded() || other.is_unbounded() || self.terms.len() * other.terms.len() > 4 * MAX_WEIGHT {
+            return Self::unbounded();
+        }
+        let mut terms: BTreeMap<Monomial, i64> = BTreeMap::new();
         for (a, x) in &self.terms {
             for (b, y) in &other.terms {
                 let mut monomial: Monomial = a.iter().chain(b).cloned().collect();
                 monomial.sort();
-                result = result.add(&Self { terms: BTreeMap::from([(monomial, x.saturating_mul(*y))]) });
+                let entry = terms.entry(monomial).or_insert(0);
+                *entry = entry.saturating_add(x.saturating_mul(*y));
             }
         }
-        result
+        terms.retain(|_, coefficient| *coefficient != 0);
+        Self { terms }.bounded()
     }
 
     /// The quotient if it is exact for certain: every term divides by a divisor of one term.
     pub fn exact_div(&self, divisor: &Self) -> Option<Self> {
-        if self == divisor {
+        if self.is_unbounded() || divisor.is_unbounded() {
+            return None;
+        }
+        if self == divisor && !self.terms.is_empty() {
             return Some(Self::constant(1));
         }
         let mut only = divisor.terms.iter();
         let (Some((atoms, coefficient)), None) = (only.next(), only.next()) else { return None };
         let mut terms = BTreeMap::new();
         for (monomial, value) in &self.terms {
-            if value % coefficient != 0 {
+            // `None` where the quotient of the smallest number by -1 has no place.
+            if value.checked_rem(*coefficient)? != 0 {
                 return None;
             }
             let mut rest = monomial.clone();
@@ -137,9 +191,9 @@ impl Size {
         if let (Some(a), Some(b)) = (self.as_constant(), divisor.as_constant())
             && b != 0
         {
-            return Self::constant(a.div_euclid(b));
+            return Self::constant(a.checked_div_euclid(b).unwrap_or(i64::MAX));
         }
-        self.exact_div(divisor).unwrap_or_else(|| Self::atom(Atom::Div(Box::new(self.clone()), Box::new(divisor.clone()))))
+        self.exact_div(divisor).unwrap_or_else(|| Self::pair(Atom::Div, self, divisor))
     }
 
     /// The quotient rounded up.
@@ -150,7 +204,7 @@ impl Size {
         {
             return Self::constant(a.div_euclid(b) + i64::from(a.rem_euclid(b) != 0));
         }
-        self.exact_div(divisor).unwrap_or_else(|| Self::atom(Atom::CeilDiv(Box::new(self.clone()), Box::new(divisor.clone()))))
+        self.exact_div(divisor).unwrap_or_else(|| Self::pair(Atom::CeilDiv, self, divisor))
     }
 
     /// The smaller of two.
@@ -159,7 +213,7 @@ impl Size {
         match (self.as_constant(), other.as_constant()) {
             (Some(a), Some(b)) => Self::constant(a.min(b)),
             _ if self == other => self.clone(),
-            _ => Self::atom(Atom::Min(Box::new(self.clone()), Box::new(other.clone()))),
+            _ => Self::pair(Atom::Min, self, other),
         }
     }
 
@@ -167,9 +221,9 @@ impl Size {
     #[must_use]
     pub fn less(&self, other: &Self) -> Self {
         match (self.as_constant(), other.as_constant()) {
-            (Some(a), Some(b)) => Self::constant((a - b).max(0)),
+            (Some(a), Some(b)) => Self::constant(a.saturating_sub(b).max(0)),
             (_, Some(0)) => self.clone(),
-            _ => Self::atom(Atom::Less(Box::new(self.clone()), Box::new(other.clone()))),
+            _ => Self::pair(Atom::Less, self, other),
         }
     }
 
@@ -196,7 +250,7 @@ impl Size {
                     Atom::CeilDiv(a, b) => a.substitute(id, by).ceil_div(&b.substitute(id, by)),
                     Atom::Min(a, b) => a.substitute(id, by).smaller(&b.substitute(id, by)),
                     Atom::Less(a, b) => a.substitute(id, by).less(&b.substitute(id, by)),
-                    Atom::Var(..) | Atom::Length(..) => Self::atom(atom.clone()),
+                    Atom::Var(..) | Atom::Length(..) | Atom::Unbounded => Self::atom(atom.clone()),
                 };
                 product = product.mul(&factor);
             }
@@ -222,7 +276,7 @@ impl Size {
             for atom in monomial {
                 let pair = |a: &Size, b: &Size| Some((Box::new(a.to_expr()?), Box::new(b.to_expr()?)));
                 let factor = match atom {
-                    Atom::Var(..) => return None,
+                    Atom::Var(..) | Atom::Unbounded => return None,
                     Atom::Length(id, _) => SizeExpr::Length(*id),
                     Atom::Div(a, b) => pair(a, b).map(|(a, b)| SizeExpr::Div(a, b))?,
                     Atom::CeilDiv(a, b) => pair(a, b).map(|(a, b)| SizeExpr::CeilDiv(a, b))?,
@@ -276,6 +330,7 @@ impl fmt::Display for Size {
                     Atom::CeilDiv(a, b) => write!(f, "ceil_div({a}, {b})")?,
                     Atom::Min(a, b) => write!(f, "min({a}, {b})")?,
                     Atom::Less(a, b) => write!(f, "max({a} - {b}, 0)")?,
+                    Atom::Unbounded => f.write_str("…")?,
                 }
             }
         }
@@ -356,6 +411,38 @@ mod tests {
         facts.divisible(&hidden, &heads);
         let hidden = facts.apply(&hidden);
         assert_eq!(hidden.exact_div(&heads).expect("exact").mul(&heads), hidden);
+    }
+
+    #[test]
+    fn what_grows_without_end_becomes_unbounded() {
+        let mut size = var(0, "a").add(&var(1, "b"));
+        for _ in 0..100 {
+            size = size.mul(&size);
+        }
+        assert!(size.is_out_of_range() && size.sub(&size).is_out_of_range(), "{size}");
+        let mut nested = var(0, "a");
+        for _ in 0..100 {
+            nested = nested.floor_div(&nested.add(&Size::constant(1)));
+        }
+        assert!(nested.is_out_of_range() && !nested.is_known());
+        let (mut facts, root) = (Facts::default(), var(0, "a"));
+        for id in 0..100 {
+            let next = var(id + 1, "next");
+            facts.equate(&var(id, "a"), &next.mul(&next));
+        }
+        assert!(facts.apply(&root).is_out_of_range());
+    }
+
+    #[test]
+    fn numbers_saturate() {
+        let (least, most) = (Size::constant(i64::MIN), Size::constant(i64::MAX));
+        assert_eq!(most.mul(&most), most);
+        assert_eq!(least.neg(), most);
+        assert_eq!(least.exact_div(&Size::constant(-1)), None);
+        assert_eq!(least.floor_div(&Size::constant(-1)), most);
+        assert_eq!(most.less(&least), most);
+        assert!(most.is_out_of_range() && !Size::constant(MAX_SIZE).is_out_of_range());
+        assert_eq!(Size::constant(0).exact_div(&Size::constant(0)), None);
     }
 
     #[test]

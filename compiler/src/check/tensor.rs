@@ -4,7 +4,7 @@ use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::{BinaryOp, DType, Node, Op, ReduceOp, Type, UnaryOp};
 
 use super::Checker;
-use super::size::Size;
+use super::size::{MAX_SIZE, Size};
 use super::value::{AxisInfo, AxisRef, Tensor, Value};
 
 /// The name of an element type in the language.
@@ -46,7 +46,9 @@ impl Checker<'_> {
     }
 
     pub fn same_size(&self, a: &Size, b: &Size) -> bool {
-        self.facts.apply(a) == self.facts.apply(b)
+        let (a, b) = (self.facts.apply(a), self.facts.apply(b));
+        // What has grown too long to be kept is not known to be equal to anything.
+        a == b && (!a.is_out_of_range() || a.as_constant().is_some())
     }
 
     /// `hidden (1280)`, or the name alone where that says it all.
@@ -62,10 +64,38 @@ impl Checker<'_> {
         format!("{}[{axes}]", dtype_name(tensor.dtype))
     }
 
-    /// Adds a node while a graph is built; types are the caller's.
-    pub fn emit(&mut self, op: Op, inputs: &[&Tensor], dtype: DType, axes: Vec<AxisRef>, per_sample: bool) -> Tensor {
-        let node = self.emit_node(op, inputs, dtype, &axes, per_sample);
+    /// Adds a node while a graph is built; types are the caller's. Reports what no tensor can have: an axis twice, or a size that is none.
+    pub fn emit(&mut self, op: Op, inputs: &[&Tensor], dtype: DType, mut axes: Vec<AxisRef>, per_sample: bool) -> Tensor {
+        let node = if self.possible_axes(&axes) { self.emit_node(op, inputs, dtype, &axes, per_sample) } else { None };
+        let mut seen = Vec::new();
+        axes.retain(|axis| !seen.contains(axis) && { seen.push(*axis); true });
         Tensor { dtype, axes, per_sample, node }
+    }
+
+    /// Can a value have these axes? Reports it otherwise.
+    pub fn possible_axes(&mut self, axes: &[AxisRef]) -> bool {
+        for (index, axis) in axes.iter().enumerate() {
+            let name = self.axis(*axis).name.clone();
+            if axes[..index].contains(axis) {
+                let diagnostic = Diagnostic::error("E0402", format!("a value cannot have the axis `{name}` twice")).label(self.span, "in this value");
+                self.report(diagnostic.help("give one of the two another name: `rename(x, axis = other)`, or `let other = 1 * size` for a size"));
+                return false;
+            }
+            let size = self.axis_size(*axis);
+            if self.emission.is_some() && self.axis(*axis).graph.is_none() {
+                self.report(Diagnostic::error("E0407", format!("the axis `{name}` has an impossible size: {size}")).label(self.span, "in this value"));
+                return false;
+            }
+        }
+        let sizes = axes.iter().filter_map(|axis| self.axis_size(*axis).as_constant());
+        let elements = sizes.fold(1i64, |product, size| product.saturating_mul(size.max(1)));
+        if self.emission.is_some() && elements > MAX_SIZE {
+            let shown: Vec<String> = axes.iter().map(|axis| self.show_axis(*axis)).collect();
+            let diagnostic = Diagnostic::error("E0406", "this value is too large for any machine").label(self.span, format!("has the axes {}", shown.join(", ")));
+            self.report(diagnostic);
+            return false;
+        }
+        true
     }
 
     fn emit_node(&mut self, op: Op, inputs: &[&Tensor], dtype: DType, axes: &[AxisRef], per_sample: bool) -> Option<mgx_ir::graph::NodeId> {
@@ -234,7 +264,14 @@ impl Checker<'_> {
     pub fn index(&mut self, x: &Tensor, axis: AxisRef, index: &Size) -> Tensor {
         let single = self.new_axis("single", Size::constant(1));
         let sliced = self.slice(x, axis, single, index);
-        self.reduce(ReduceOp::Sum, &sliced, &[single])
+        // Merged with a neighbour the axis is gone without a computation; the only axis of a value is summed away.
+        let Some(neighbour) = sliced.axes.iter().position(|other| *other == single).and_then(|at| sliced.axes.get(at + 1)).copied() else {
+            return self.reduce(ReduceOp::Sum, &sliced, &[single]);
+        };
+        let info = self.axis(neighbour).clone();
+        let merged = self.new_axis(&info.name, info.size);
+        let result = self.merge(&sliced, &[single, neighbour], merged);
+        self.rename(&result, &[(merged, neighbour)])
     }
 
     pub fn concat(&mut self, parts: &[(Tensor, AxisRef)], into: AxisRef) -> Tensor {

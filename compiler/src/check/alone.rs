@@ -1,0 +1,176 @@
+//! Declarations checked by themselves, before anything uses them: a module and a function for all the sizes that their `where` clauses allow, a backbone for
+//! what its declaration must say.
+
+use std::cell::RefCell;
+
+use mgx_diag::{Diagnostic, Span};
+use mgx_ir::plan::Init;
+
+use super::Checker;
+use super::call::{Args, tensor_type};
+use super::experiment::BACKBONE_FIELDS;
+use super::expr::Scope;
+use super::library::ItemRef;
+use super::tokenizer::field_value;
+use super::value::{Env, Pending, Tensor, Value};
+use crate::syntax::ast::{AxisExpr, Expr, ExprKind, Function, ItemKind, MemberKind, ModuleRole, Param, TypeExpr, TypeExprKind};
+
+impl Checker<'_> {
+    /// Checks a module by itself: every function body against its signature, for any sizes that the `where` clauses allow.
+    pub fn check_module(&mut self, item: ItemRef) {
+        let handle = self.library.item(item);
+        let ItemKind::Module(module) = &handle.kind else { return };
+        if !self.known_types(&module.params) || module.role == ModuleRole::Task {
+            return;
+        }
+        self.restart();
+        self.span = handle.name.span;
+        let mut scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
+        // A part or a choice of weights can be anything: the module is checked where it is used.
+        let Some(args) = self.unknown_args(&module.params, &mut scope, false) else { return };
+        let args = args.into_iter().filter_map(|(name, value, span)| Some((name?.text, value, span))).collect();
+        let pending = Pending { item, args, span: handle.name.span, name: RefCell::new(None), instance: RefCell::new(None) };
+        let Some(instance) = self.instantiate(&pending, "", "", false) else { return };
+        for member in &module.members {
+            let MemberKind::Function(function) = &member.kind else { continue };
+            let env = instance.env.borrow().clone();
+            let mut scope = Scope { file: item.file, env: env.clone(), experiment: false, instance: None };
+            if !self.known_types(&function.params) {
+                continue;
+            }
+            let Some(args) = self.unknown_args(&function.params, &mut scope, true) else { continue };
+            self.call_function(function, &member.name.text, item.file, env, Some(&instance), args, member.name.span);
+        }
+    }
+
+    /// Checks a function by itself.
+    pub fn check_function(&mut self, item: ItemRef) {
+        let handle = self.library.item(item);
+        let ItemKind::Function(function) = &handle.kind else { return };
+        if !self.known_types(&function.params) || !self.is_checkable(function) {
+            return;
+        }
+        self.restart();
+        self.span = handle.name.span;
+        let mut scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
+        let Some(args) = self.unknown_args(&function.params, &mut scope, true) else { return };
+        self.call_function(function, &handle.name.text, item.file, Env::default(), None, args, handle.name.span);
+    }
+
+    /// Do all the parameters say what they are?
+    fn is_checkable(&self, function: &Function) -> bool {
+        function.params.iter().all(|param| param.ty.is_some())
+    }
+
+    /// Checks what a backbone's declaration must say, whatever it is used for.
+    pub fn check_backbone(&mut self, item: ItemRef) {
+        let handle = self.library.item(item);
+        let ItemKind::Backbone(backbone) = &handle.kind else { return };
+        self.restart();
+        self.known_types(&backbone.params);
+        self.unique_fields(&backbone.body);
+        for field in &backbone.body.fields {
+            if !BACKBONE_FIELDS.contains(&field.name.text.as_str()) {
+                self.unknown_option("backbone", &field.name, BACKBONE_FIELDS.into_iter());
+            }
+        }
+        let mut scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
+        let is_constant = |expr: &Expr| matches!(&expr.kind, ExprKind::Name(name) if !backbone.params.iter().any(|param| param.name.text == *name));
+        if field_value(&backbone.body, "input").is_none_or(is_constant) {
+            self.backbone_input(&backbone.body, &handle.name, &mut scope);
+        }
+        self.tokenizer_item(&backbone.body, &handle.name, item.file);
+        self.network_module(item.file, &backbone.network);
+    }
+
+    /// Are all types of parameters known, and all their names different? Reports it otherwise.
+    fn known_types(&mut self, params: &[Param]) -> bool {
+        let mut ok = self.unique_names(params.iter().map(|param| &param.name));
+        for ty in params.iter().filter_map(|param| param.ty.as_ref()) {
+            ok &= self.known_type(ty);
+        }
+        ok
+    }
+
+    /// Values of the parameters' types of which nothing else is known, sizes first, so that tensors have them as axes; `None` where a parameter could be
+    /// anything.
+    fn unknown_args(&mut self, params: &[Param], scope: &mut Scope, per_sample: bool) -> Option<Args> {
+        let is_tensor = |param: &Param| param.ty.as_ref().is_some_and(|ty| tensor_type(ty).is_some());
+        let mut args = Args::new();
+        for param in params.iter().filter(|param| !is_tensor(param)) {
+            let value = self.unknown_value(param.ty.as_ref(), &param.name.text)?;
+            let value = self.named_size(&param.name.text, value);
+            scope.env.set(&param.name.text, value.clone());
+            args.push((Some(param.name.clone()), value, param.name.span));
+        }
+        for param in params {
+            if let Some(ty) = param.ty.as_ref().filter(|_| is_tensor(param)) {
+                let value = self.unknown_tensor(ty, scope, per_sample);
+                args.push((Some(param.name.clone()), value, param.name.span));
+            }
+        }
+        Some(args)
+    }
+
+    fn unknown_value(&mut self, ty: Option<&TypeExpr>, name: &str) -> Option<Value> {
+        Some(match &ty?.kind {
+            TypeExprKind::Optional(inner) => return self.unknown_value(Some(inner), name),
+            TypeExprKind::List(_) => {
+                self.next_var += 1;
+                Value::UnknownList(self.next_var)
+            }
+            TypeExprKind::Record(_) | TypeExprKind::Error => return None,
+            TypeExprKind::Named { name: type_name, .. } => match type_name.text.as_str() {
+                "int" | "dim" | "axis" => {
+                    let size = self.unknown_size(name);
+                    let axis = self.new_axis(name, size.clone());
+                    Value::Int { size, axis: Some(axis) }
+                }
+                "float" => Value::Float(None),
+                "bool" => Value::Bool(None),
+                "str" | "path" => Value::Str(None),
+                "enum" => Value::Variant(None),
+                "init" => Value::Init(Init::Constant(0.0)),
+                _ => return None,
+            },
+        })
+    }
+
+    /// A tensor of a declared type; names that mean nothing yet become axes of unknown size.
+    fn unknown_tensor(&mut self, ty: &TypeExpr, scope: &mut Scope, per_sample: bool) -> Value {
+        let Some((dtype, entries)) = tensor_type(ty) else { return Value::Error };
+        let mut axes = Vec::new();
+        for entry in entries {
+            match entry {
+                AxisExpr::Rest(_) => {
+                    let size = self.unknown_size("rest");
+                    axes.push(self.new_axis("rest", size));
+                }
+                AxisExpr::Size(expr) => {
+                    if let ExprKind::Name(name) = &expr.kind
+                        && scope.env.get(name).is_none()
+                    {
+                        let size = self.unknown_size(name);
+                        let axis = self.new_axis(name, size.clone());
+                        scope.env.set(name, Value::Int { size, axis: Some(axis) });
+                    }
+                    match self.eval(expr, scope) {
+                        Value::Int { axis: Some(axis), .. } => axes.push(axis),
+                        Value::Int { size, axis: None } => axes.push(self.new_axis("size", size)),
+                        Value::Error => return Value::Error,
+                        other => {
+                            self.not_a_size(&other, expr.span);
+                            return Value::Error;
+                        }
+                    }
+                }
+            }
+        }
+        Value::Tensor(Tensor { dtype, axes, per_sample, node: None })
+    }
+
+    /// An axis of a type must be a size.
+    pub fn not_a_size(&mut self, value: &Value, span: Span) {
+        self.report(Diagnostic::error("E0403", format!("an axis is a size, not {}", value.describe())).label(span, "not a size"));
+    }
+}
