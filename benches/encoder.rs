@@ -1,0 +1,146 @@
+//! Our side of `compare.py`: does a batch when told to on standard input (`forward 3`, `step 3`) and answers with the seconds it took.
+//!
+//! With `profile N` as second argument it instead times N rounds of a batch in the middle, forward and step.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use mgx_compiler::check::{World, elaborate};
+use mgx_compiler::plan;
+use mgx_cpu::{AlignedBytes, Executable, Memory};
+use mgx_diag::Diagnostic;
+use mgx_ir::plan::{Batch, FileFormat, InputData, Plan, Program};
+use mgx_runtime::{Data, DataSource};
+
+struct Folder<'a>(&'a Path);
+
+impl World for Folder<'_> {
+    fn source(&self, path: &str) -> Result<String, String> {
+        std::fs::read_to_string(self.0.join(path)).map_err(|error| error.to_string())
+    }
+
+    fn table_header(&self, path: &str, format: FileFormat) -> Result<Vec<String>, Diagnostic> {
+        mgx_data::header(&self.0.join(path), format)
+    }
+
+    fn folder_text(&self, _: &str, _: &str) -> Result<Option<String>, Diagnostic> {
+        Ok(None)
+    }
+}
+
+struct Bench {
+    plan: Plan,
+    data: Data,
+    memory: Memory,
+    forward: Executable,
+    gradient: Executable,
+    update: Executable,
+    batches: Vec<Vec<u64>>,
+    steps: u64,
+}
+
+impl Bench {
+    fn new(file: &Path) -> Result<Self, String> {
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let world = Folder(folder);
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let show = |(sources, found): (mgx_diag::SourceMap, Vec<Diagnostic>)| mgx_diag::render(&found, &sources, false);
+        let evaluation = elaborate(&world, &name, &[], "encoder", false).map_err(show)?;
+        let training = elaborate(&world, &name, &[], "encoder", true).map_err(show)?;
+        let say = |diagnostic: Diagnostic| diagnostic.message;
+        let source = DataSource {
+            data: &evaluation.data,
+            tokenizers: &evaluation.tokenizers,
+            lengths: &evaluation.lengths,
+            inputs: &evaluation.inputs,
+            folder,
+            labels: true,
+        };
+        let data = Data::read(&source).map_err(say)?;
+        let plan = plan::build(&evaluation, Some(&training), &data.capacity(evaluation.batch)).map_err(say)?;
+        let mut rows = data.all_rows();
+        rows.sort_by_key(|row| data.cost(*row));
+        let batches = rows.chunks(8).map(<[u64]>::to_vec).collect();
+        let bytes = |size: u64| AlignedBytes::new(usize::try_from(size).unwrap_or(usize::MAX));
+        let mut memory = Memory {
+            params: bytes(plan.memory.params),
+            gradients: bytes(plan.memory.gradients),
+            state: plan.optimizer.iter().flat_map(|optimizer| &optimizer.state).map(|_| bytes(plan.memory.gradients)).collect(),
+            arena: bytes(plan.memory.activations),
+        };
+        mgx_runtime::init::init(&plan.params, 0, &mut memory.params).map_err(say)?;
+        let compile = |program: Option<&Program>| Executable::new(program.ok_or("a program is missing")?).map_err(say);
+        let forward = compile(plan.evaluate.as_ref())?;
+        let gradient = compile(plan.gradient.as_ref())?;
+        let update = compile(plan.optimizer.as_ref().map(|optimizer| &optimizer.update))?;
+        Ok(Self { plan, data, memory, forward, gradient, update, batches, steps: 0 })
+    }
+
+    fn batch(&self, index: usize, scalars: &[(&str, f32)]) -> Batch {
+        let rows = &self.batches[index % self.batches.len()];
+        let mut batch = self.data.inputs().batch(rows, self.steps);
+        for (name, value) in scalars {
+            batch.inputs.insert((*name).to_owned(), InputData::F32(vec![*value]));
+        }
+        batch
+    }
+
+    fn forward(&mut self, index: usize) -> Result<(), Diagnostic> {
+        let batch = self.batch(index, &[]);
+        self.forward.run(&mut self.memory, &batch)
+    }
+
+    fn step(&mut self, index: usize) -> Result<(), Diagnostic> {
+        self.steps += 1;
+        let batch = self.batch(index, &[("loss_scale", 0.125)]);
+        self.memory.gradients.fill(0);
+        self.gradient.run(&mut self.memory, &batch)?;
+        let scalars = [("learning_rate", 1e-4), ("step", self.steps as f32), ("gradient_scale", 1.0)];
+        let update = Batch { inputs: scalars.map(|(name, value)| (name.to_owned(), InputData::F32(vec![value]))).into(), ..Batch::default() };
+        self.update.run(&mut self.memory, &update)
+    }
+
+    /// Seconds of one batch.
+    fn timed(&mut self, what: &str, index: usize) -> Result<f64, Diagnostic> {
+        let start = Instant::now();
+        if what == "forward" { self.forward(index)? } else { self.step(index)? }
+        Ok(start.elapsed().as_secs_f64())
+    }
+}
+
+fn run() -> Result<(), String> {
+    let mut arguments = std::env::args().skip(1);
+    let file = arguments.next().ok_or("give the path of encoder.mgx")?;
+    let mut bench = Bench::new(Path::new(&file))?;
+    let say = |diagnostic: Diagnostic| diagnostic.message;
+    if let Some(rounds) = arguments.nth(1).and_then(|rounds| rounds.parse::<usize>().ok()) {
+        let tokens: u64 = bench.batches[16].iter().map(|row| bench.data.cost(*row)).sum();
+        println!("{} parameters, {tokens} tokens", bench.plan.params.len());
+        for what in ["forward", "step"] {
+            let mut times = (0..rounds).map(|_| bench.timed(what, 16)).collect::<Result<Vec<_>, _>>().map_err(say)?;
+            times.sort_by(f64::total_cmp);
+            println!("{what}: best {:.4} s, median {:.4} s", times[0], times[times.len() / 2]);
+        }
+        return Ok(());
+    }
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(|error| error.to_string())?;
+        let Some((what, index)) = line.split_once(' ') else { continue };
+        let seconds = bench.timed(what, index.parse().unwrap_or(0)).map_err(say)?;
+        println!("{seconds}");
+        std::io::stdout().flush().map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
