@@ -3,13 +3,17 @@
 //! [`gradient`] differentiates, [`simplify`] cleans up, [`lower`](lower::lower) makes the steps of a program.
 //! Everything is deterministic. After each pass the graph is verified in debug builds and tests.
 
+mod flops;
 mod fold;
 mod gradient;
+mod listing;
 pub mod lower;
 mod rewrite;
 mod simplify;
 
+pub use flops::flops;
 pub use gradient::gradient;
+pub use listing::list_program;
 pub use simplify::simplify;
 
 use mgx_ir::graph::{Graph, verify};

@@ -23,9 +23,11 @@ pub fn gradient(graph: &mut Graph, outputs: &[(NodeId, NodeId)], wrt: &[NodeId])
     let active = active(graph, &leaves);
     let mut reverse = Reverse { b: GraphBuilder::from_graph(std::mem::take(graph)), gradients: BTreeMap::new(), active };
     let result = reverse.run(outputs, &leaves);
-    *graph = reverse.b.finish();
+    *graph = reverse.b.graph;
     result?;
-    Ok(wrt.iter().map(|node| reverse.gradients.get(&leaves.canonical(*node)).copied()).collect())
+    super::check(graph, "gradient");
+    let gradients = reverse.gradients;
+    Ok(wrt.iter().map(|node| gradients.get(&leaves.canonical(*node)).copied()).collect())
 }
 
 /// The values that gradients are asked of; the first node that reads a parameter stands for all that read it.

@@ -222,14 +222,15 @@ impl<'a> Merger<'a> {
         others.into_iter().any(|other| if self.rank[other] < self.rank[at] { self.try_merge(other, at) } else { self.try_merge(at, other) })
     }
 
-    /// Do two kernels read the same large value, or compute only numbers?
+    /// Do two kernels read the same large value, compute the same for each element, or compute only numbers?
     fn share(&self, a: usize, b: usize) -> bool {
         let (Some(a), Some(b)) = (self.kernel(a), self.kernel(b)) else { return false };
         if a.space.axes.is_empty() && b.space.axes.is_empty() {
             return true;
         }
-        let large = |read: &&NodeId| self.canonical.graph.ty(**read).axes.len() == a.space.axes.len();
+        let large = |value: &&NodeId| self.canonical.graph.ty(**value).axes.len() == a.space.axes.len();
         a.reads.keys().filter(large).any(|read| b.reads.contains_key(read))
+            || a.computed.iter().filter(large).any(|id| b.computed.contains(id))
     }
 
     /// Merges `second` into `first`, which comes before it, if one pass can do both.
