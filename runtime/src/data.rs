@@ -1,0 +1,123 @@
+//! The rows of an experiment: its tables, how they are split, and what a row costs.
+//!
+//! All samples come from one table, the *main* one. Reading checks every value, tokenises every row and divides the rows; after that the
+//! data cannot fail.
+
+use std::path::Path;
+
+use mgx_data::{InputBuilder, Part, Split, Table, Truncation, capacity, cost, split};
+use mgx_diag::Diagnostic;
+use mgx_ir::plan::{BatchSpec, ColumnKind, DataSpec, InputSource, InputSpec, LengthSpec, TokenizerSpec};
+
+/// What is to be read, in the words of a plan.
+#[derive(Clone, Copy, Debug)]
+pub struct DataSource<'a> {
+    pub data: &'a [DataSpec],
+    pub tokenizers: &'a [TokenizerSpec],
+    pub lengths: &'a [LengthSpec],
+    pub inputs: &'a [InputSpec],
+    /// The folder of the experiment's file, where relative paths start.
+    pub folder: &'a Path,
+    /// Without labels, class and real columns are not read and need not be there (prediction).
+    pub labels: bool,
+}
+
+/// Tables that are read, checked, tokenised and split.
+#[derive(Debug)]
+pub struct Data {
+    tables: Vec<Table>,
+    main: usize,
+    inputs: InputBuilder,
+    split: Split,
+    /// Tokens of the longest input that is equally long for all rows.
+    fixed_tokens: u64,
+}
+
+impl Data {
+    /// Reads everything that the source names.
+    ///
+    /// # Errors
+    /// Those of `mgx-data`: E0510 to E0534.
+    pub fn read(source: &DataSource) -> Result<Self, Diagnostic> {
+        let wanted = |kind: &ColumnKind| source.labels || !matches!(kind, ColumnKind::Class { .. } | ColumnKind::Real);
+        let tables: Vec<Table> = source
+            .data
+            .iter()
+            .map(|spec| Table::read_columns(spec, source.folder, |column| wanted(&column.kind)))
+            .collect::<Result<_, _>>()?;
+        let inputs: Vec<InputSpec> = source.inputs.iter().filter(|input| source.labels || !is_label(input)).cloned().collect();
+        let builder = InputBuilder::new(source.tokenizers, source.lengths, &inputs, &tables)?;
+        let main = main_table(source.lengths, &inputs);
+        let missing =
+            || Diagnostic::error("E0941", "the plan reads no table").help("this is a fault of mgx: please report it with the program");
+        let (spec, table) = source.data.get(main).zip(tables.get(main)).ok_or_else(missing)?;
+        let split = split(table, &spec.split)?;
+        let fixed_tokens =
+            inputs.iter().map(|input| if let InputSource::FixedTokens { tokens, .. } = input.source { tokens } else { 0 }).max();
+        Ok(Self { tables, main, inputs: builder, split, fixed_tokens: fixed_tokens.unwrap_or(0) })
+    }
+
+    /// The table that the samples come from.
+    pub fn table(&self) -> &Table {
+        &self.tables[self.main]
+    }
+
+    /// All tables, by the index in `Plan::data`.
+    pub fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    /// Makes batches of rows.
+    pub fn inputs(&self) -> &InputBuilder {
+        &self.inputs
+    }
+
+    /// How the rows are divided.
+    pub fn split(&self) -> &Split {
+        &self.split
+    }
+
+    /// The rows of a part. E0522 if it has none.
+    pub fn rows(&self, part: Part) -> Result<&[u64], Diagnostic> {
+        self.split.rows(part)
+    }
+
+    /// Every row of the table.
+    pub fn all_rows(&self) -> Vec<u64> {
+        (0..self.inputs.rows()).collect()
+    }
+
+    /// What was cut to its `max_length`.
+    pub fn truncations(&self) -> &[Truncation] {
+        self.inputs.truncations()
+    }
+
+    /// Tokens of a row as batches count them: its longest input, at least 1.
+    pub fn cost(&self, row: u64) -> u64 {
+        cost(&self.inputs.lengths(row)).max(self.fixed_tokens)
+    }
+
+    /// The candidates for the largest batch (lengths of each sample, by `LengthId`), for which a plan has memory. Those of
+    /// [`mgx_data::capacity`]; inputs that are equally long for all rows count in a token budget too.
+    pub fn capacity(&self, spec: BatchSpec) -> Vec<Vec<Vec<u64>>> {
+        let lengths = self.inputs.all_lengths();
+        let ragged = lengths.first().is_some_and(|lengths| !lengths.is_empty());
+        match spec {
+            BatchSpec::Tokens(budget) if !ragged => capacity(&lengths, BatchSpec::Samples((budget / self.fixed_tokens.max(1)).max(1))),
+            spec => capacity(&lengths, spec),
+        }
+    }
+}
+
+fn is_label(input: &InputSpec) -> bool {
+    matches!(input.source, InputSource::Class { .. } | InputSource::Real { .. })
+}
+
+/// The index of the table that lengths and inputs read; [`InputBuilder::new`] has made sure that it is one.
+fn main_table(lengths: &[LengthSpec], inputs: &[InputSpec]) -> usize {
+    let of_input = |input: &InputSpec| match input.source {
+        InputSource::Tokens { .. } => None,
+        InputSource::FixedTokens { data, .. } | InputSource::Class { data, .. } | InputSource::Real { data, .. } => Some(data),
+    };
+    lengths.first().map(|length| length.data).or_else(|| inputs.iter().find_map(of_input)).unwrap_or(0) as usize
+}

@@ -1,0 +1,76 @@
+//! Parameters as files: every tensor under its path in the program.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use mgx_diag::Diagnostic;
+use mgx_ir::plan::ParamSpec;
+use mgx_weights::{Checkpoint, TensorData, parameter_slices, save};
+
+use crate::memory::fault;
+
+/// The file of the parameters in a checkpoint and in a run's folder.
+pub(crate) const MODEL: &str = "model.safetensors";
+
+/// The elements of a parameter in a memory that is laid out like the parameter memory.
+pub(crate) fn values<'m>(param: &ParamSpec, memory: &'m [f32]) -> Result<&'m [f32], Diagnostic> {
+    let start = param.offset as usize / 4;
+    let end = start + param.elements() as usize;
+    memory.get(start..end).ok_or_else(|| fault(format_args!("parameter `{}` is outside its memory", param.path)))
+}
+
+/// Writes parameters, or optimizer state laid out like them, as safetensors; `prefix` stands before each path.
+///
+/// # Errors
+/// E0920 to E0923.
+pub(crate) fn write<'p>(
+    path: &Path,
+    params: impl IntoIterator<Item = (&'p ParamSpec, String, &'p [f32])>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), Diagnostic> {
+    let tensors = params
+        .into_iter()
+        .map(|(param, name, memory)| Ok((name, param.shape.clone(), TensorData::F32(values(param, memory)?))))
+        .collect::<Result<Vec<_>, Diagnostic>>()?;
+    save(path, tensors, metadata).map(|_| ())
+}
+
+/// Reads all tensors of a file that [`write`] made into `memory`; `prefix` stands before each path, and other tensors are left alone if
+/// there is one.
+///
+/// # Errors
+/// E0954 if the file is not of these parameters; E0900 to E0911 if it cannot be read.
+pub(crate) fn read(path: &Path, params: &[ParamSpec], prefix: &str, memory: &mut [u8]) -> Result<(), Diagnostic> {
+    let file = Checkpoint::open_file(path)?;
+    let strangers = file.tensors().iter().filter(|tensor| prefix.is_empty() && !params.iter().any(|param| param.path == tensor.key));
+    if let Some(stranger) = strangers.into_iter().next() {
+        return Err(does_not_fit(path, format_args!("it has `{}`, which the network does not", stranger.key)));
+    }
+    for param in params {
+        let key = format!("{prefix}{}", param.path);
+        match file.get(&key) {
+            None => return Err(does_not_fit(path, format_args!("it lacks `{key}`"))),
+            Some(tensor) if tensor.shape != param.shape => {
+                return Err(does_not_fit(
+                    path,
+                    format_args!("`{key}` is {:?} in the file and {:?} in the network", tensor.shape, param.shape),
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    for (param, slice) in params.iter().zip(parameter_slices(params, memory)?) {
+        let (elements, _) = slice.as_chunks_mut::<4>();
+        let mut read = vec![0.0; elements.len()];
+        file.read_f32(&format!("{prefix}{}", param.path), &mut read)?;
+        for (element, value) in elements.iter_mut().zip(read) {
+            *element = value.to_ne_bytes();
+        }
+    }
+    Ok(())
+}
+
+fn does_not_fit(path: &Path, what: impl std::fmt::Display) -> Diagnostic {
+    Diagnostic::error("E0954", format!("`{}` is not a checkpoint of this network: {what}", path.display()))
+        .help("use the program that the checkpoint was made with: it stands beside the checkpoints as `experiment.mgx`")
+}

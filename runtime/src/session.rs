@@ -1,0 +1,193 @@
+//! A session: one plan with its data, memory and compiled programs.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use mgx_cpu::Memory;
+use mgx_diag::Diagnostic;
+use mgx_ir::plan::{self, Plan};
+use mgx_weights::{Checkpoint, CheckpointStore, LoadReport, load_opened};
+use serde::Serialize;
+
+use crate::data::Data;
+use crate::identity::identity;
+use crate::init::init;
+use crate::interrupt::Interrupt;
+use crate::memory::{allocate, classes};
+use crate::params::{self, MODEL};
+use crate::predictions::Predictions;
+use crate::programs::Programs;
+use crate::progress::ProgressMode;
+use crate::run::CHECKPOINTS;
+
+/// What a session is told besides the plan and the data.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The folder of the experiment's file, where relative paths start.
+    pub folder: PathBuf,
+    /// Where each of the plan's weights are, if not at their folder relative to `folder` (weights of the hub, in its cache).
+    pub weights: Option<Vec<PathBuf>>,
+    pub progress: ProgressMode,
+    pub interrupt: Interrupt,
+}
+
+/// Where the values in the parameter memory come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "from", rename_all = "lowercase")]
+pub enum Source {
+    /// Initial values and loaded weights.
+    Start,
+    /// A training step of this session.
+    Training { step: u64 },
+    /// A checkpoint of a run: its name and whether it is the best one.
+    Checkpoint { name: String, step: u64, best: bool },
+    /// A file of parameters.
+    File { path: PathBuf },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start => f.write_str("the parameters as loaded"),
+            Self::Training { step } => write!(f, "the parameters after step {step}"),
+            Self::Checkpoint { name, best: true, .. } => write!(f, "the best checkpoint, {name}"),
+            Self::Checkpoint { name, .. } => write!(f, "the last checkpoint, {name}"),
+            Self::File { path } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// An experiment that is being run.
+pub struct Session {
+    pub(crate) plan: Plan,
+    pub(crate) data: Data,
+    pub(crate) memory: Memory,
+    pub(crate) programs: Programs,
+    pub(crate) progress: ProgressMode,
+    pub(crate) interrupt: Interrupt,
+    pub(crate) identity: String,
+    weight_folders: Vec<PathBuf>,
+    source: Option<Source>,
+    load_report: LoadReport,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("experiment", &self.plan.name).field("parameters", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Allocates all memory of the plan. Parameters get their values when they are first needed ([`Session::prepare`]) or from a
+    /// checkpoint; programs are compiled when they are first run.
+    ///
+    /// # Errors
+    /// E0940 if the machine does not have the memory; E0941 if the plan contradicts itself.
+    pub fn new(plan: Plan, data: Data, settings: Settings) -> Result<Self, Diagnostic> {
+        let memory = allocate(&plan)?;
+        let weight_folders =
+            settings.weights.unwrap_or_else(|| plan.weights.iter().map(|weights| settings.folder.join(&weights.folder)).collect());
+        Ok(Self {
+            identity: identity(&plan),
+            plan,
+            data,
+            memory,
+            programs: Programs::default(),
+            progress: settings.progress,
+            interrupt: settings.interrupt,
+            weight_folders,
+            source: None,
+            load_report: LoadReport::default(),
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The data.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// Bytes that are allocated, by class; `inputs` is the share that batches keep to.
+    pub fn memory(&self) -> plan::Memory {
+        plan::Memory { inputs: self.plan.memory.inputs, ..classes(&self.memory) }
+    }
+
+    /// SHA-256 of the plan without its places in the source: what a resumed run must have in common with the run it resumes.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The account of the weights that [`Session::prepare`] loaded; empty before, or where a checkpoint was restored instead.
+    pub fn load_report(&self) -> &LoadReport {
+        &self.load_report
+    }
+
+    /// Where the parameters come from; none as long as they have no values.
+    pub fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
+    /// Gives the parameters their first values, if they have none yet: initial ones, then weights.
+    ///
+    /// # Errors
+    /// E0900 to E0917 of the weights.
+    pub fn prepare(&mut self) -> Result<(), Diagnostic> {
+        if self.source.is_some() {
+            return Ok(());
+        }
+        init(&self.plan.params, self.plan.seed, &mut self.memory.params)?;
+        let checkpoints = self.open_weights()?;
+        self.load_report = load_opened(&self.plan.params, &self.plan.weights, &checkpoints, &mut self.memory.params)?;
+        self.source = Some(Source::Start);
+        Ok(())
+    }
+
+    /// The checkpoints that the plan's weights name.
+    pub(crate) fn open_weights(&self) -> Result<Vec<Checkpoint>, Diagnostic> {
+        self.weight_folders.iter().map(|folder| Checkpoint::open(folder)).collect()
+    }
+
+    /// Takes the parameters of a finished or unfinished run: its best checkpoint if it has one, else the last, else its `model.safetensors`.
+    /// `path` may also be a folder with such a file (a single checkpoint) or the file itself.
+    ///
+    /// # Errors
+    /// E0951 if there is none; E0954 if it is of another network; E0926 if it is damaged; E0900 to E0911.
+    pub fn restore(&mut self, path: &Path) -> Result<&Source, Diagnostic> {
+        let store = path.join(CHECKPOINTS);
+        let (file, source) = if let Some(saved) = CheckpointStore::resolve(&store, BEST)? {
+            saved.manifest.verify(&saved.path)?;
+            (saved.path.join(MODEL), Source::Checkpoint { name: saved.name, step: saved.manifest.step, best: true })
+        } else if let Some(saved) = CheckpointStore::latest_in(&store)? {
+            saved.manifest.verify(&saved.path)?;
+            (saved.path.join(MODEL), Source::Checkpoint { name: saved.name, step: saved.manifest.step, best: false })
+        } else {
+            let file = if path.is_dir() { path.join(MODEL) } else { path.to_owned() };
+            if !file.exists() {
+                return Err(Diagnostic::error("E0951", format!("`{}` holds no checkpoint", path.display()))
+                    .help("name the folder of a run, or a file of its parameters (`model.safetensors`)"));
+            }
+            (file.clone(), Source::File { path: file })
+        };
+        params::read(&file, &self.plan.params, "", &mut self.memory.params)?;
+        Ok(self.source.insert(source))
+    }
+
+    pub(crate) fn set_source(&mut self, source: Source) {
+        self.source = Some(source);
+    }
+
+    /// Writes predictions of this session's rows into a folder; see [`Predictions::write`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_predictions(&self, predictions: &Predictions, folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+        predictions.write(&self.plan.outputs, self.data.table(), folder)
+    }
+}
+
+/// The pointer to the best checkpoint of a run.
+pub(crate) const BEST: &str = "best";

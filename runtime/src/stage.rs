@@ -1,0 +1,175 @@
+//! Evaluation and prediction: one program over all rows of a stage.
+
+use std::time::Instant;
+
+use mgx_data::{Part, Predictions as Scores, Targets, Values, evaluation_batches, metric};
+use mgx_diag::Diagnostic;
+use mgx_ir::plan::MetricSpec;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::interrupt::interrupted;
+use crate::memory::{check_inputs, fault};
+use crate::outputs::{Collected, Collector, places};
+use crate::predictions::Predictions;
+use crate::programs::Stage;
+use crate::progress::{Progress, rate};
+use crate::session::Session;
+
+/// The loss and the metrics of a part.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Metrics {
+    /// Mean over the rows.
+    pub loss: f64,
+    /// By name, in the order of the task; not a number where a metric is not defined.
+    pub values: Vec<(String, f64)>,
+    pub rows: u64,
+    pub seconds: f64,
+}
+
+impl Metrics {
+    /// `loss` or a metric.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        if name == "loss" {
+            return Some(self.loss);
+        }
+        self.values.iter().find(|(metric, _)| metric == name).map(|(_, value)| *value)
+    }
+
+    /// `loss 0.1234  accuracy 0.9`, for people.
+    pub fn line(&self) -> String {
+        let mut line = format!("loss {:.4}", self.loss);
+        for (name, value) in &self.values {
+            line.push_str(&format!("  {name} {value:.4}"));
+        }
+        line
+    }
+
+    /// The loss and the metrics as JSON; `null` where one is not defined.
+    pub fn to_json(&self) -> Map<String, Value> {
+        std::iter::once(("loss".to_owned(), self.loss.into()))
+            .chain(self.values.iter().map(|(name, value)| (name.clone(), (*value).into())))
+            .collect()
+    }
+}
+
+/// What evaluating a part gives.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    pub part: Part,
+    pub metrics: Metrics,
+    /// The task's outputs for the part's rows.
+    pub predictions: Predictions,
+}
+
+/// Which outputs of a stage are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Those that a metric needs.
+    Metrics,
+    /// All of the task's.
+    All,
+}
+
+impl Session {
+    /// Loss, metrics and outputs of a part, with the parameters as they are (as [`Session::prepare`] leaves them at first).
+    ///
+    /// # Errors
+    /// E0522 if the part has no rows, E0942 if the task has no loss, E0947 if it is interrupted, and those of loading and running.
+    pub fn evaluate(&mut self, part: Part) -> Result<Evaluation, Diagnostic> {
+        self.prepare()?;
+        let stage = match part {
+            Part::Train => "train",
+            Part::Valid => "validation",
+            Part::Test => "test",
+        };
+        let rows = self.data.rows(part)?.to_vec();
+        let (metrics, predictions) = self.score(&rows, stage, Keep::All)?.ok_or_else(|| interrupted(stage))?;
+        Ok(Evaluation { part, metrics, predictions })
+    }
+
+    /// The task's outputs for some rows, which need no labels.
+    ///
+    /// # Errors
+    /// E0947 if it is interrupted, and those of loading and running.
+    pub fn predict(&mut self, rows: &[u64]) -> Result<Predictions, Diagnostic> {
+        self.prepare()?;
+        let names: Vec<String> = self.plan.outputs.iter().map(|output| output.name.clone()).collect();
+        let outputs = self.run_stage(Stage::Predict, rows, &names, "predict")?.ok_or_else(|| interrupted("prediction"))?;
+        Ok(Predictions { rows: rows.to_vec(), outputs })
+    }
+
+    /// Loss, metrics and the kept outputs of some rows; nothing if it was interrupted.
+    pub(crate) fn score(&mut self, rows: &[u64], label: &str, keep: Keep) -> Result<Option<(Metrics, Predictions)>, Diagnostic> {
+        let start = Instant::now();
+        let mut names: Vec<String> = match keep {
+            Keep::All => self.plan.outputs.iter().map(|output| output.name.clone()).collect(),
+            Keep::Metrics => self.plan.metrics.iter().map(|metric| metric.prediction.clone()).collect(),
+        };
+        names.sort();
+        names.dedup();
+        names.push("loss".to_owned());
+        let Some(mut outputs) = self.run_stage(Stage::Evaluate, rows, &names, label)? else { return Ok(None) };
+        let losses = outputs.pop().ok_or_else(|| fault("it has no loss"))?;
+        // Summed in the order of the rows, so that the batches do not matter.
+        let total: f64 = losses.rows.iter().flatten().map(|loss| f64::from(*loss)).sum();
+        let values = self.plan.metrics.iter().map(|spec| Ok((spec.name.clone(), self.metric(spec, rows, &outputs)?)));
+        let metrics = Metrics {
+            loss: total / rows.len() as f64,
+            values: values.collect::<Result<_, Diagnostic>>()?,
+            rows: rows.len() as u64,
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        Ok(Some((metrics, Predictions { rows: rows.to_vec(), outputs })))
+    }
+
+    fn metric(&self, spec: &MetricSpec, rows: &[u64], outputs: &[Collected]) -> Result<f64, Diagnostic> {
+        let prediction = outputs
+            .iter()
+            .find(|output| output.name == spec.prediction)
+            .ok_or_else(|| fault(format_args!("metric `{}` is of `{}`, which is no output", spec.name, spec.prediction)))?;
+        let column = self.data.table().column(&spec.target);
+        let column = column.ok_or_else(|| fault(format_args!("metric `{}` is of `{}`, which was not read", spec.name, spec.target)))?;
+        let values = prediction.flat();
+        let scores = Scores { values: &values, width: prediction.width };
+        Ok(match &column.values {
+            Values::Class(classes) => {
+                let targets: Vec<i32> = rows.iter().map(|row| classes.value(*row as usize)).collect();
+                metric(spec.kind, scores, Targets::Classes(&targets))
+            }
+            Values::Real(numbers) => {
+                let targets: Vec<f64> = rows.iter().map(|row| numbers.value(*row as usize)).collect();
+                metric(spec.kind, scores, Targets::Real(&targets))
+            }
+            Values::Text(_) => return Err(fault(format_args!("metric `{}` compares with text", spec.name))),
+        })
+    }
+
+    /// Runs a program over rows and keeps some outputs, in the order of `names`; nothing if it was interrupted.
+    fn run_stage(&mut self, stage: Stage, rows: &[u64], names: &[String], label: &str) -> Result<Option<Vec<Collected>>, Diagnostic> {
+        let program = stage.program(&self.plan)?;
+        let mut collectors: Vec<Collector> =
+            names.iter().map(|name| Collector::new(program, name, rows.len())).collect::<Result<_, _>>()?;
+        let executable = self.programs.get(&self.plan, stage)?;
+        let place_of = places(rows);
+        let progress = Progress::start(self.progress, label, rows.len() as u64);
+        let start = Instant::now();
+        let mut done = 0;
+        for batch_rows in evaluation_batches(self.plan.batch, rows, |row| self.data.cost(row)) {
+            if self.interrupt.is_requested() {
+                return Ok(None);
+            }
+            let batch = self.data.inputs().batch(&batch_rows, 0);
+            check_inputs(&self.plan, &batch)?;
+            executable.run(&mut self.memory, &batch)?;
+            let batch_places: Vec<usize> = batch_rows.iter().filter_map(|row| place_of.get(row).copied()).collect();
+            for collector in &mut collectors {
+                let values = executable.output(&self.memory, &batch, collector.name())?;
+                collector.take(&values, &batch.samples, &batch_places)?;
+            }
+            done += batch_rows.len() as u64;
+            progress.advance(done, || rate(done, start.elapsed().as_secs_f64()));
+        }
+        Ok(Some(collectors.into_iter().map(Collector::finish).collect()))
+    }
+}

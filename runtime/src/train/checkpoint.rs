@@ -1,0 +1,100 @@
+//! Checkpoints of a training run: parameters, optimizer state and [`TrainState`] in one folder that is there in full or not at all.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use mgx_diag::Diagnostic;
+use mgx_weights::{CheckpointStore, SavedCheckpoint};
+
+use super::state::TrainState;
+use crate::params::{self, MODEL};
+use crate::run::other_experiment;
+use crate::session::{BEST, Session, Source};
+
+/// The file of the optimizer's state: `STATE.PATH` for each state vector and each trainable parameter.
+const OPTIMIZER: &str = "optimizer.safetensors";
+
+impl Session {
+    /// Writes a checkpoint, makes it the best one where it is, and removes those that are neither the best nor the last.
+    pub(crate) fn save_checkpoint(
+        &self,
+        store: &CheckpointStore,
+        state: &TrainState,
+        is_best: bool,
+    ) -> Result<SavedCheckpoint, Diagnostic> {
+        let saved = store.commit(state.step, |folder| {
+            self.write_params(&folder.join(MODEL))?;
+            self.write_optimizer(&folder.join(OPTIMIZER))?;
+            state.write(folder)
+        })?;
+        if is_best {
+            store.point(BEST, &saved.name)?;
+        }
+        store.keep(1)?;
+        Ok(saved)
+    }
+
+    /// Writes all parameters under their paths.
+    ///
+    /// # Errors
+    /// E0920 to E0923.
+    pub fn write_params(&self, path: &Path) -> Result<(), Diagnostic> {
+        let memory = self.memory.params.as_f32();
+        // What Transformers looks for in its own files.
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        params::write(path, self.plan.params.iter().map(|param| (param, param.path.clone(), memory)), &metadata)
+    }
+
+    fn state_names(&self) -> &[String] {
+        self.plan.optimizer.as_ref().map_or(&[], |optimizer| &optimizer.state)
+    }
+
+    fn write_optimizer(&self, path: &Path) -> Result<(), Diagnostic> {
+        let trainable = || self.plan.params.iter().filter(|param| param.trainable);
+        let slots = self.state_names().iter().zip(&self.memory.state);
+        let tensors = slots.flat_map(|(name, slot)| trainable().map(move |param| (param, format!("{name}.{}", param.path), slot.as_f32())));
+        params::write(path, tensors, &BTreeMap::new())
+    }
+
+    /// Takes parameters, optimizer state and the run's state from a checkpoint.
+    ///
+    /// # Errors
+    /// E0926 if it is damaged; E0952 if it is of another experiment; E0954, E0956 and E0900 to E0911 if it cannot be read.
+    pub(crate) fn load_checkpoint(&mut self, saved: &SavedCheckpoint) -> Result<TrainState, Diagnostic> {
+        saved.manifest.verify(&saved.path)?;
+        let state = TrainState::read(&saved.path)?;
+        if state.identity != self.identity {
+            let run = saved.path.ancestors().nth(2).unwrap_or(&saved.path);
+            return Err(other_experiment(run, &[format!("the checkpoint `{}` was written by another program", saved.name)]));
+        }
+        params::read(&saved.path.join(MODEL), &self.plan.params, "", &mut self.memory.params)?;
+        let trainable: Vec<_> = self.plan.params.iter().filter(|param| param.trainable).cloned().collect();
+        let names = self.state_names().to_vec();
+        for (name, slot) in names.iter().zip(&mut self.memory.state) {
+            params::read(&saved.path.join(OPTIMIZER), &trainable, &format!("{name}."), slot)?;
+        }
+        self.set_source(Source::Checkpoint { name: saved.name.clone(), step: state.step, best: false });
+        Ok(state)
+    }
+
+    /// Takes the parameters of the best checkpoint of a store, if it has one.
+    pub(crate) fn load_best(&mut self, folder: &Path) -> Result<Option<SavedCheckpoint>, Diagnostic> {
+        let Some(saved) = CheckpointStore::resolve(folder, BEST)? else { return Ok(None) };
+        if !matches!(self.source(), Some(Source::Training { step } | Source::Checkpoint { step, .. }) if *step == saved.manifest.step) {
+            params::read(&saved.path.join(MODEL), &self.plan.params, "", &mut self.memory.params)?;
+        }
+        self.set_source(Source::Checkpoint { name: saved.name.clone(), step: saved.manifest.step, best: true });
+        Ok(Some(saved))
+    }
+}
+
+/// After a checkpoint that its process was killed before pointing to as the best: points to it.
+pub(crate) fn repair_best(store: &CheckpointStore, saved: &SavedCheckpoint, state: &TrainState) -> Result<(), Diagnostic> {
+    let Some(best) = state.best else { return Ok(()) };
+    // A state in which an epoch has just ended was written after that epoch's evaluation.
+    let just_evaluated = state.batch == 0 && best.step == state.step;
+    if just_evaluated {
+        store.point(BEST, &saved.name)?;
+    }
+    Ok(())
+}
