@@ -317,7 +317,10 @@ pub(crate) fn last_value(unit: &Unit) -> NodeId {
 fn joined(a: &Space, b: &Space, dependent: bool) -> Option<Space> {
     let same = |a: &Space, b: &Space| a.per_sample == b.per_sample && a.set() == b.set();
     let rows = |rows: &Space, elements: &Space| {
-        let fits = rows.per_sample == elements.per_sample && (rows.set() == elements.set() || rows.left() == elements.set());
+        // All of a large value as one row would leave its elements to one core.
+        let one_row = rows.left().is_empty() && rows.axes.len() > 1;
+        let whole = rows.set() == elements.set() && !one_row;
+        let fits = rows.per_sample == elements.per_sample && (whole || rows.left() == elements.set());
         fits.then(|| rows.clone())
     };
     match (&a.kind, &b.kind) {
