@@ -195,6 +195,10 @@ impl<'a> Expander<'a> {
             if ty.dtype != node.ty.dtype || ty.axes.len() != node.ty.axes.len() || ty.axes.iter().any(|axis| !node.ty.axes.contains(axis)) {
                 return Err(Reject::Malformed(format!("node {} is stored to a buffer of another type", store.node)));
             }
+            // A buffer of no elements takes nothing; its strides are zero, which would look like a store of one element for all columns.
+            if ty.axes.iter().any(|axis| form.extent(*axis).as_static() == Some(0)) {
+                continue;
+            }
             let address = self.address(store.buffer.0, &space)?;
             stores.push(StoreExpr { buffer: store.buffer.0, address, value, dtype: ty.dtype, accumulate: store.accumulate });
         }

@@ -29,6 +29,9 @@ const PARTIAL_GRAIN: i64 = 128 * 1024;
 /// Columns of one partial result: as many as stay in the first-level cache.
 const PARTIAL_COLUMNS: i64 = 4 * 1024;
 
+/// Elements after results that may be read, though never used: a vector.
+const SPARE: usize = 4;
+
 /// A compiled kernel and how to run it.
 pub(crate) struct Kernel {
     shape: Shape,
@@ -247,9 +250,11 @@ impl Run<'_> {
     }
 
     fn group(&self, columns: i64) -> Group {
-        let one =
-            self.kernel.reductions.iter().flat_map(|(op, dtype)| std::iter::repeat_n(primitives::identity(*op, *dtype), columns as usize));
-        Group { columns, results: one.collect() }
+        let identities = self.kernel.reductions.iter().map(|(op, dtype)| primitives::identity(*op, *dtype));
+        let mut results: Vec<u32> = identities.flat_map(|identity| std::iter::repeat_n(identity, columns as usize)).collect();
+        // A read under a condition that does not hold is of the first elements, also where there are none.
+        results.resize(results.len() + SPARE, 0);
+        Group { columns, results }
     }
 
     /// Cuts the rows (and columns) of each group into chunks, in order.

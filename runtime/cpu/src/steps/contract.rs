@@ -84,10 +84,14 @@ impl Contraction {
         }
     }
 
-    fn multiply(&self, buffers: &Buffers, shapes: &BatchShapes, sample: Option<usize>, grouped: Grouped, accumulate: bool) {
+    fn multiply(&self, buffers: &Buffers, shapes: &BatchShapes, sample: Option<usize>, mut grouped: Grouped, accumulate: bool) {
         let product = Product { accumulate, ..grouped.product };
         if product.m == 0 || product.n == 0 {
             return;
+        }
+        if product.k == 0 {
+            // The operands have no elements for a group to begin at.
+            grouped.groups.iter_mut().for_each(|group| (group[0], group[1]) = (0, 0));
         }
         let (lhs, rhs) = (self.lhs.elements(buffers, shapes, sample), self.rhs.elements(buffers, shapes, sample));
         // SAFETY: the result overlaps no operand, which `run` has checked, and each task has a sample of its own.
@@ -120,11 +124,7 @@ impl Contraction {
             out: result_strides(strides(out_m, out_n), out_m.extent, out_n.extent),
             accumulate: false,
         };
-        let mut groups = self.groups(&lhs, &rhs, &out);
-        if product.k == 0 {
-            // The operands have no elements for a group to begin at.
-            groups.iter_mut().for_each(|group| (group[0], group[1]) = (0, 0));
-        }
+        let groups = self.groups(&lhs, &rhs, &out);
         Grouped { product, groups }
     }
 
