@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use mgx_compiler::check::{Elaborated, Override, WeightsSource, check, elaborate};
 use mgx_compiler::plan;
-use mgx_data::{InputBuilder, Split, Table, capacity};
 use mgx_diag::{Diagnostic, Label, SourceMap};
-use mgx_ir::plan::{ColumnKind, ColumnSpec, Plan};
+use mgx_ir::plan::Plan;
+use mgx_runtime::{Data, DataSource};
 
 use crate::report;
 use crate::world::Folder;
@@ -15,12 +15,11 @@ use crate::world::Folder;
 /// An experiment that is ready to run.
 pub struct Prepared {
     pub sources: SourceMap,
+    /// The folder of the experiment's file.
     pub folder: PathBuf,
+    pub experiment: Elaborated,
     pub plan: Plan,
-    pub tables: Vec<Table>,
-    pub inputs: InputBuilder,
-    /// How the rows of the first table, which drives the experiment, are divided.
-    pub split: Split,
+    pub data: Data,
 }
 
 /// Whether labels are needed: they are not for prediction alone.
@@ -52,21 +51,29 @@ pub fn prepare(file: &Path, experiment: Option<&str>, overrides: &[Override], la
         None
     };
     let fail = |diagnostic: Diagnostic| report::fail(&diagnostic, &sources);
-    let tables = read_tables(&evaluation, &world.root, labels).map_err(fail)?;
-    let wanted: Vec<_> = evaluation.inputs.iter().filter(|input| labels == Labels::Needed || !is_label(&input.source)).cloned().collect();
-    let inputs = InputBuilder::new(&evaluation.tokenizers, &evaluation.lengths, &wanted, &tables).map_err(fail)?;
-    let split = match (evaluation.data.first(), tables.first()) {
-        (Some(spec), Some(table)) => mgx_data::split(table, &spec.split).map_err(fail)?,
-        _ => Split { train: Vec::new(), valid: Vec::new(), test: Vec::new() },
+    let source = DataSource {
+        data: &evaluation.data,
+        tokenizers: &evaluation.tokenizers,
+        lengths: &evaluation.lengths,
+        inputs: &evaluation.inputs,
+        folder: &world.root,
+        labels: labels == Labels::Needed,
     };
-    let capacity = capacity(&inputs.all_lengths(), evaluation.batch);
-    let plan = plan::build(&evaluation, training.as_ref(), &capacity).map_err(fail)?;
-    Ok(Prepared { sources, folder: world.root, plan, tables, inputs, split })
+    let data = Data::read(&source).map_err(fail)?;
+    warn_truncated(&data, &sources);
+    let plan = plan::build(&evaluation, training.as_ref(), &data.capacity(evaluation.batch)).map_err(fail)?;
+    Ok(Prepared { sources, folder: world.root, experiment: evaluation, plan, data })
 }
 
-fn is_label(source: &mgx_ir::plan::InputSource) -> bool {
-    use mgx_ir::plan::InputSource;
-    matches!(source, InputSource::Class { .. } | InputSource::Real { .. })
+/// Says how many sequences are cut to what a backbone takes.
+fn warn_truncated(data: &Data, sources: &SourceMap) {
+    for cut in data.truncations() {
+        let message = format!("{} of {} sequences in `{}` are longer than the backbone takes and are cut", cut.rows, data.all_rows().len(), cut.length);
+        let diagnostic = Diagnostic::warning("W0551", message)
+            .note(format!("the longest has {} tokens; `max_length` is {}", cut.longest, cut.max_length))
+            .help("raise `max_length`, or say `too_long = error`");
+        report::print(&[diagnostic], sources);
+    }
 }
 
 fn choose(experiments: Vec<Elaborated>, names: &[String], wanted: Option<&str>, file: &Path) -> Result<Elaborated, Diagnostic> {
@@ -85,11 +92,6 @@ fn choose(experiments: Vec<Elaborated>, names: &[String], wanted: Option<&str>, 
             .next()
             .ok_or_else(|| Diagnostic::error("E0213", format!("`{}` has no experiment", file.display())).help("declare one: `experiment name { … }`")),
     }
-}
-
-fn read_tables(experiment: &Elaborated, folder: &Path, labels: Labels) -> Result<Vec<Table>, Diagnostic> {
-    let wanted = |column: &ColumnSpec| labels == Labels::Needed || !matches!(column.kind, ColumnKind::Class { .. } | ColumnKind::Real);
-    experiment.data.iter().map(|spec| Table::read_columns(spec, folder, wanted)).collect()
 }
 
 /// Compares names and shapes with the headers of the checkpoints that the experiment names.
