@@ -1,5 +1,5 @@
-//! What files mean, as text beside them: `syntax/NAME.mgx` and `syntax/NAME.txt`, which holds the syntax read from it and the rendered
-//! diagnostics. `MGX_BLESS=1` writes the expected texts anew; read the difference as a user would.
+//! What files mean, as text beside them: `syntax/NAME.mgx` and `syntax/NAME.txt`, which holds the syntax read from it and the
+//! diagnostics with the text they point at. `MGX_BLESS=1` writes the expected texts anew; read the difference as a user would.
 
 mod syntax_text;
 
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use mgx_compiler::syntax::parse;
-use mgx_diag::{SourceMap, render};
+use mgx_diag::{Diagnostic, SourceMap};
 
 /// The syntax of a text and its diagnostics, as a reader would want to compare them.
 fn snapshot(name: &str, text: &str) -> String {
@@ -17,8 +17,21 @@ fn snapshot(name: &str, text: &str) -> String {
     let mut out = syntax_text::file(&parsed.file);
     if !parsed.diagnostics.is_empty() {
         out.push_str("\n----\n");
-        out.push_str(&render(&parsed.diagnostics, &sources, false));
+        out.extend(parsed.diagnostics.iter().map(|one| diagnostic(one, &sources)));
     }
+    out
+}
+
+/// A diagnostic with its places as `line:column`, independent of how it is drawn.
+fn diagnostic(one: &Diagnostic, sources: &SourceMap) -> String {
+    let mut out = format!("{} {}\n", one.code, one.message);
+    for label in &one.labels {
+        let at = sources.line_column(label.span.file, label.span.start);
+        let place = sources.slice(label.span).lines().next().unwrap_or_default();
+        out.push_str(&format!("  {}:{} `{place}`: {}\n", at.line, at.column, label.text));
+    }
+    out.extend(one.notes.iter().map(|note| format!("  note: {note}\n")));
+    out.extend(one.help.iter().map(|help| format!("  help: {help}\n")));
     out
 }
 

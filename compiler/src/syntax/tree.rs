@@ -118,7 +118,6 @@ impl Node {
 /// The kind of token that a rule is; `None` for rules that are nodes.
 fn token_kind(rule: Rule) -> Option<TokenKind> {
     Some(match rule {
-        Rule::comment => TokenKind::Comment,
         Rule::doc => TokenKind::Doc,
         Rule::ident | Rule::wildcard => TokenKind::Name,
         Rule::number => TokenKind::Number,
