@@ -154,14 +154,20 @@ pub fn codes() -> impl Iterator<Item = &'static str> {
     PAGES.iter().map(|(code, _)| *code)
 }
 
+/// No name that is meant for people has more letters.
+const MOST_LETTERS: usize = 200;
+
 /// The candidate nearest to `name`, when one is near enough to be meant: at most a third of its letters (and at least
 /// one edit) away, by Damerau–Levenshtein distance (adjacent letters swapped count once).
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (name.chars().count() / 3).max(1);
+    let length = name.chars().count();
+    let allowed = (length / 3).max(1);
     candidates
         .into_iter()
+        // The distance is at least the difference in length; this also keeps names without end from taking time without end.
+        .filter(|candidate| length <= MOST_LETTERS && candidate.chars().count().abs_diff(length) <= allowed)
         .map(|candidate| (edit_distance(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= allowed && !candidate.is_empty())
+        .filter(|(distance, candidate)| *distance <= allowed && *distance < length && !candidate.is_empty())
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -199,6 +205,7 @@ mod tests {
         assert_eq!(nearest("droput", names), Some("dropout"));
         assert_eq!(nearest("hiddne", names), Some("hidden"));
         assert_eq!(nearest("lr", names), None);
+        assert_eq!(nearest("x", ["y", "z"]), None, "not a letter of it is right");
     }
 
     #[test]

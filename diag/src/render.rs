@@ -24,10 +24,13 @@ fn report(diagnostic: &Diagnostic, at: Span, color: bool) -> Report<'_, AriadneS
     };
     let config = Config::default().with_color(color).with_index_type(IndexType::Byte).with_char_set(CharSet::Unicode);
     let mut builder = Report::build(kind, AriadneSpan(at)).with_config(config).with_code(diagnostic.code).with_message(&diagnostic.message);
-    for (index, label) in diagnostic.labels.iter().enumerate() {
+    // In the order of the text, so that a source is shown once; the first label stays the place that the heading names.
+    let mut labels: Vec<(usize, &crate::Label)> = diagnostic.labels.iter().enumerate().collect();
+    labels.sort_by_key(|(_, label)| (label.span.file != at.file, label.span.file, label.span.start));
+    for (order, (index, label)) in labels.into_iter().enumerate() {
         let label_color = if index == 0 { main_color } else { Color::Blue };
         builder = builder
-            .with_label(Label::new(AriadneSpan(label.span)).with_message(&label.text).with_color(label_color).with_order(index as i32));
+            .with_label(Label::new(AriadneSpan(label.span)).with_message(&label.text).with_color(label_color).with_order(order as i32));
     }
     for note in &diagnostic.notes {
         builder = builder.with_note(note);

@@ -75,7 +75,12 @@ impl Checker<'_> {
             }
         }
         let mut scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
-        let is_constant = |expr: &Expr| matches!(&expr.kind, ExprKind::Name(name) if !backbone.params.iter().any(|param| param.name.text == *name));
+        // What a parameter or the checkpoint decides is checked where the backbone is used.
+        let is_constant = |expr: &Expr| match &expr.kind {
+            ExprKind::Name(name) => !backbone.params.iter().any(|param| param.name.text == *name),
+            ExprKind::Int(_) | ExprKind::Float(_) | ExprKind::Str(_) | ExprKind::Bool(_) => true,
+            _ => false,
+        };
         if field_value(&backbone.body, "input").is_none_or(is_constant) {
             self.backbone_input(&backbone.body, &handle.name, &mut scope);
         }
@@ -156,7 +161,10 @@ impl Checker<'_> {
                     }
                     match self.eval(expr, scope) {
                         Value::Int { axis: Some(axis), .. } => axes.push(axis),
-                        Value::Int { size, axis: None } => axes.push(self.new_axis("size", size)),
+                        Value::Int { size, axis: None } => {
+                            let name = self.library.sources.slice(expr.span).to_owned();
+                            axes.push(self.new_axis(&name, size));
+                        }
                         Value::Error => return Value::Error,
                         other => {
                             self.not_a_size(&other, expr.span);

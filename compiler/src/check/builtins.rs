@@ -14,10 +14,55 @@ use crate::syntax::ast::{Arg, Expr, ExprKind};
 
 /// Names of all functions, for look-up and suggestions.
 pub const NAMES: &[&str] = &[
-    "abs", "at", "attention", "b", "ceil_div", "concat", "config", "constant", "contract", "cos", "div", "each", "erf", "exp", "f", "file",
-    "floor", "folder", "gather", "head", "hub", "i", "int", "len", "log", "lower", "max", "merge", "min", "normal", "positions", "pow", "random",
-    "rename", "residues", "rsqrt", "run", "select", "sin", "size", "slice", "split", "sqrt", "sum", "tail", "tanh", "tokenizer_config",
-    "uniform", "windows",
+    "abs",
+    "at",
+    "attention",
+    "b",
+    "ceil_div",
+    "concat",
+    "config",
+    "constant",
+    "contract",
+    "cos",
+    "div",
+    "each",
+    "erf",
+    "exp",
+    "f",
+    "file",
+    "floor",
+    "folder",
+    "gather",
+    "head",
+    "hub",
+    "i",
+    "int",
+    "len",
+    "log",
+    "lower",
+    "max",
+    "merge",
+    "min",
+    "normal",
+    "positions",
+    "pow",
+    "random",
+    "rename",
+    "residues",
+    "rsqrt",
+    "run",
+    "select",
+    "sin",
+    "size",
+    "slice",
+    "split",
+    "sqrt",
+    "sum",
+    "tail",
+    "tanh",
+    "tokenizer_config",
+    "uniform",
+    "windows",
 ];
 
 /// Names of values, for suggestions.
@@ -55,7 +100,7 @@ fn signature(name: &str) -> (&'static [&'static str], usize) {
         "hub" => (&["revision"], 1),
         "concat" => (&[], usize::MAX),
         "select" => (&[], 3),
-        "pow" | "div" | "ceil_div" | "config" => (&[], 2),
+        "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" => (&[], 2),
         _ => (&[], 1),
     }
 }
@@ -76,7 +121,14 @@ impl<'a> Given<'a> {
 }
 
 /// Calls a builtin.
-pub fn call(checker: &mut Checker<'_>, name: &'static str, first: Option<(Value, Span)>, args: &[Arg], span: Span, scope: &mut Scope) -> Value {
+pub fn call(
+    checker: &mut Checker<'_>,
+    name: &'static str,
+    first: Option<(Value, Span)>,
+    args: &[Arg],
+    span: Span,
+    scope: &mut Scope,
+) -> Value {
     let mut positional: Vec<(Value, Span)> = first.into_iter().collect();
     let mut named = Vec::new();
     for arg in args {
@@ -219,13 +271,15 @@ fn axis_of(checker: &mut Checker<'_>, expr: &Expr, tensor: &Tensor, scope: &mut 
             let shown = checker.show_tensor(tensor);
             let name = checker.axis(axis).name.clone();
             checker.report(
-                Diagnostic::error("E0402", format!("the axis `{name}` is not an axis of this value")).label(expr.span, format!("the value is {shown}")),
+                Diagnostic::error("E0402", format!("the axis `{name}` is not an axis of this value"))
+                    .label(expr.span, format!("the value is {shown}")),
             );
             None
         }
         Value::Error => None,
         other => {
-            checker.report(Diagnostic::error("E0403", format!("an axis is wanted, not {}", other.describe())).label(expr.span, "not an axis"));
+            checker
+                .report(Diagnostic::error("E0403", format!("an axis is wanted, not {}", other.describe())).label(expr.span, "not an axis"));
             None
         }
     }
@@ -254,7 +308,8 @@ fn new_axis_of(checker: &mut Checker<'_>, expr: &Expr, scope: &mut Scope) -> Opt
         }
         Value::Error => None,
         other => {
-            checker.report(Diagnostic::error("E0403", format!("a size is wanted, not {}", other.describe())).label(expr.span, "not a size"));
+            checker
+                .report(Diagnostic::error("E0403", format!("a size is wanted, not {}", other.describe())).label(expr.span, "not a size"));
             None
         }
     }
@@ -306,7 +361,11 @@ fn elementwise(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
     }
     let x = checker.operand(&value, Some(DType::F32), span)?;
     if x.dtype != DType::F32 && op != UnaryOp::Abs {
-        checker.report(Diagnostic::error("E0303", format!("`{}` takes elements of type f", given.name)).label(span, checker.show_tensor(&x)).help("convert with `f(…)`"));
+        checker.report(
+            Diagnostic::error("E0303", format!("`{}` takes elements of type f", given.name))
+                .label(span, checker.show_tensor(&x))
+                .help("convert with `f(…)`"),
+        );
         return None;
     }
     Some(Value::Tensor(checker.unary(op, &x)))
@@ -331,7 +390,12 @@ fn two_numbers(checker: &mut Checker<'_>, given: &Given<'_>, op: BinaryOp, numbe
     let x = checker.operand(&a, Some(like), a_span)?;
     let y = checker.operand(&b, Some(like), b_span)?;
     if x.dtype != y.dtype {
-        checker.report(Diagnostic::error("E0303", "element types differ").label(a_span, checker.show_tensor(&x)).label(b_span, checker.show_tensor(&y)).help("convert one with `f(…)` or `i(…)`"));
+        checker.report(
+            Diagnostic::error("E0303", "element types differ")
+                .label(a_span, checker.show_tensor(&x))
+                .label(b_span, checker.show_tensor(&y))
+                .help("convert one with `f(…)` or `i(…)`"),
+        );
         return None;
     }
     Some(Value::Tensor(checker.binary(op, &x, &y)))
@@ -411,10 +475,15 @@ fn check_product(checker: &mut Checker<'_>, whole: AxisRef, parts: &[AxisRef], s
     }
     let shown: Vec<String> = parts.iter().map(|axis| checker.show_axis(*axis)).collect();
     let diagnostic = Diagnostic::error("E0401", format!("{} is not {}", shown.join(" × "), checker.show_axis(whole)));
-    let diagnostic = diagnostic.label(span, format!("{product} and {size} elements"));
+    let (shown_product, shown_size) = (checker.facts.show(&product), checker.facts.show(&size));
+    let diagnostic = diagnostic.label(span, format!("{shown_product} and {shown_size} elements"));
     let unknown = product.as_constant().is_none() || size.as_constant().is_none();
     let ragged = product.is_ragged() || size.is_ragged();
-    checker.report(if unknown && !ragged { diagnostic.help(format!("if they are always equal, say so: `where {product} == {size}`")) } else { diagnostic });
+    checker.report(if unknown && !ragged {
+        diagnostic.help(format!("if they are always equal, say so: `where {shown_product} == {shown_size}`"))
+    } else {
+        diagnostic
+    });
     None
 }
 
@@ -477,7 +546,9 @@ fn at(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -> Op
     if let (Some(position), Some(extent)) = (size.as_constant(), extent.as_constant())
         && (position < 0 || position >= extent)
     {
-        checker.report(Diagnostic::error("E0307", format!("there is no position {position} on an axis of {extent}")).label(expr.span, "out of range"));
+        checker.report(
+            Diagnostic::error("E0307", format!("there is no position {position} on an axis of {extent}")).label(expr.span, "out of range"),
+        );
         return None;
     }
     Some(Value::Tensor(checker.index(&x, axis, &size)))
@@ -500,7 +571,8 @@ fn slice(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) ->
     if room.as_constant().is_some_and(|room| room < 0) || start.as_constant().is_some_and(|start| start < 0) {
         let shown = checker.show_axis(axis);
         checker.report(
-            Diagnostic::error("E0401", format!("positions {start} to {} are not on the axis {shown}", start.add(&checker.axis_size(into)))).label(expr.span, "this slice"),
+            Diagnostic::error("E0401", format!("positions {start} to {} are not on the axis {shown}", start.add(&checker.axis_size(into))))
+                .label(expr.span, "this slice"),
         );
         return None;
     }
@@ -521,14 +593,19 @@ fn concat(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -
     let mut parts = Vec::new();
     let mut total = Size::constant(0);
     for (index, tensor) in tensors.into_iter().enumerate() {
-        let others: Vec<AxisRef> = parts.first().map_or_else(Vec::new, |(first, axis): &(Tensor, AxisRef)| first.axes.iter().filter(|other| *other != axis).copied().collect());
+        let others: Vec<AxisRef> = parts
+            .first()
+            .map_or_else(Vec::new, |(first, axis): &(Tensor, AxisRef)| first.axes.iter().filter(|other| *other != axis).copied().collect());
         // A later part may have an axis of its own in this place.
         let own = if tensor.axes.contains(&axis) { Some(axis) } else { tensor.axes.iter().find(|axis| !others.contains(axis)).copied() };
         let fits = parts.is_empty() || (tensor.axes.len() == others.len() + 1 && others.iter().all(|axis| tensor.axes.contains(axis)));
         let Some(own) = own.filter(|_| fits) else {
             let name = checker.axis(axis).name.clone();
             let shown = checker.show_tensor(&tensor);
-            checker.report(Diagnostic::error("E0402", format!("every part needs the axis `{name}` and the same other axes")).label(given.positional[index].1, shown));
+            checker.report(
+                Diagnostic::error("E0402", format!("every part needs the axis `{name}` and the same other axes"))
+                    .label(given.positional[index].1, shown),
+            );
             return None;
         };
         total = total.add(&checker.axis_size(own));
@@ -536,7 +613,10 @@ fn concat(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -
     }
     let whole = checker.axis_size(into);
     if !checker.same_size(&total, &whole) {
-        checker.report(Diagnostic::error("E0401", format!("the parts have {total} elements along it, the result {whole}")).label(expr.span, "this axis"));
+        checker.report(
+            Diagnostic::error("E0401", format!("the parts have {total} elements along it, the result {whole}"))
+                .label(expr.span, "this axis"),
+        );
         return None;
     }
     let order = parts[0].0.axes.clone();
@@ -565,7 +645,8 @@ fn window_number(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut S
     let Some(number) = size.as_constant() else { return Some(1) };
     let valid = u64::try_from(number).ok().filter(|number| *number >= least);
     if valid.is_none() {
-        checker.report(Diagnostic::error("E0317", format!("`{name}` is {least} or more, not {number}")).label(arg.value.span, "out of range"));
+        checker
+            .report(Diagnostic::error("E0317", format!("`{name}` is {least} or more, not {number}")).label(arg.value.span, "out of range"));
     }
     valid
 }
@@ -653,13 +734,18 @@ fn attention(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope
     let shared: Vec<AxisRef> = q.axes.iter().filter(|axis| **axis != query && **axis != dim).copied().collect();
     let values: Vec<AxisRef> = v.axes.iter().filter(|axis| **axis != key_axis && !shared.contains(axis)).copied().collect();
     let [value] = values.as_slice() else { return wrong(checker, given, "v with the key axis and one axis of its own") };
-    let fits = v.axes.contains(&key_axis) && k.axes.contains(&dim) && query != key_axis && shared.iter().all(|axis| k.axes.contains(axis) && v.axes.contains(axis));
+    let fits = v.axes.contains(&key_axis)
+        && k.axes.contains(&dim)
+        && query != key_axis
+        && shared.iter().all(|axis| k.axes.contains(axis) && v.axes.contains(axis));
     if !fits {
         let mut diagnostic = Diagnostic::error("E0402", "the axes of attention do not fit");
         for (what, (tensor, (_, span))) in ["q", "k", "v"].into_iter().zip([&q, &k, &v].into_iter().zip(&given.positional)) {
             diagnostic = diagnostic.label(*span, format!("{what} is {}", checker.show_tensor(tensor)));
         }
-        checker.report(diagnostic.help("q has the query axis, k and v the key axis; q and k share the axis `over`, v has another in its place; all share the rest"));
+        checker.report(diagnostic.help(
+            "q has the query axis, k and v the key axis; q and k share the axis `over`, v has another in its place; all share the rest",
+        ));
         return None;
     }
     Some(Value::Tensor(checker.attention([&q, &k, &v], [query, key_axis, dim, *value], scale.unwrap_or(1.0))))
@@ -688,7 +774,11 @@ fn head_or_tail(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
         Err(id) => return Some(unknown_element(given.name, id)),
     };
     let Some((first, rest)) = items.split_first() else {
-        checker.report(Diagnostic::error("E0307", format!("`{}` of an empty list", given.name)).label(given.span, "no elements").help("guard it with `if len(list) > 0`"));
+        checker.report(
+            Diagnostic::error("E0307", format!("`{}` of an empty list", given.name))
+                .label(given.span, "no elements")
+                .help("guard it with `if len(list) > 0`"),
+        );
         return None;
     };
     Some(if given.name == "head" { first.clone() } else { Value::List(Rc::new(rest.to_vec())) })
@@ -719,6 +809,11 @@ fn rounded_division(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Valu
 
 fn init(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
     let [(value, _)] = given.positional.as_slice() else { return wrong(checker, given, "one number") };
+    if matches!(value, Value::Tensor(tensor) if tensor.per_sample) {
+        let diagnostic = checker.ragged_parameter(None, given.span);
+        checker.report(diagnostic);
+        return None;
+    }
     if !matches!(value, Value::Float(_) | Value::Int { .. }) {
         return wrong(checker, given, "one number");
     }
@@ -778,7 +873,14 @@ fn tokenizer_config(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Valu
 }
 
 /// A value of a configuration, or the default where it is not there (or null).
-fn setting(checker: &mut Checker<'_>, given: &Given<'_>, config: &serde_json::Value, key: &str, whose: &str, default: Option<Value>) -> Option<Value> {
+fn setting(
+    checker: &mut Checker<'_>,
+    given: &Given<'_>,
+    config: &serde_json::Value,
+    key: &str,
+    whose: &str,
+    default: Option<Value>,
+) -> Option<Value> {
     let found = match config.get(key) {
         None | Some(serde_json::Value::Null) if default.is_some() => return default,
         None | Some(serde_json::Value::Null) => Err(format!("{whose} has no `{key}`")),
@@ -809,10 +911,13 @@ fn json_value(value: &serde_json::Value) -> Option<Value> {
 fn file_lines(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
     let name = text(checker, given, 0)?.unwrap_or_default();
     match folder_text(checker, given, &name)? {
-        Some(text) => Some(Value::List(Rc::new(text.lines().map(|line| Value::Str(Some(line.trim_end_matches('\r').to_owned()))).collect()))),
+        Some(text) => {
+            Some(Value::List(Rc::new(text.lines().map(|line| Value::Str(Some(line.trim_end_matches('\r').to_owned()))).collect())))
+        }
         None => {
             let folder = checker.weights_folder.clone().unwrap_or_default();
-            checker.report(Diagnostic::error("E0315", format!("the folder `{folder}` has no `{name}`")).label(given.span, "asked for here"));
+            checker
+                .report(Diagnostic::error("E0315", format!("the folder `{folder}` has no `{name}`")).label(given.span, "asked for here"));
             None
         }
     }

@@ -66,7 +66,8 @@ impl Checker<'_> {
             if variants.contains(&name.as_str()) {
                 return Value::Variant(Some(name.clone()));
             }
-            let mut diagnostic = Diagnostic::error("E0313", format!("`{name}` is not one of the choices")).label(expr.span, "not a choice here");
+            let mut diagnostic =
+                Diagnostic::error("E0313", format!("`{name}` is not one of the choices")).label(expr.span, "not a choice here");
             diagnostic = match nearest(name, variants.iter().copied()) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                 None => diagnostic.help(format!("the choices are: {}", variants.join(", "))),
@@ -126,7 +127,9 @@ impl Checker<'_> {
             };
             if slots[index].is_some() {
                 self.report(
-                    Diagnostic::error("E0208", format!("`{}` is given twice", params[index].name.text)).label(place, "again here").label(span, "in this call"),
+                    Diagnostic::error("E0208", format!("`{}` is given twice", params[index].name.text))
+                        .label(place, "again here")
+                        .label(span, "in this call"),
                 );
                 ok = false;
             }
@@ -157,10 +160,9 @@ impl Checker<'_> {
                 return if matches!(value, Value::None | Value::Absent) { value } else { self.coerce(name, value, Some(inner), span) };
             }
             TypeExprKind::List(inner) => match value {
+                Value::List(items) if !items.is_empty() && !self.goes_on(span) => return Value::Error,
                 Value::List(items) => {
-                    return Value::List(Rc::new(
-                        items.iter().map(|item| self.coerce(name, item.clone(), Some(inner), span)).collect(),
-                    ));
+                    return Value::List(Rc::new(items.iter().map(|item| self.coerce(name, item.clone(), Some(inner), span)).collect()));
                 }
                 Value::UnknownList(_) => return value,
                 _ => "a list",
@@ -171,6 +173,12 @@ impl Checker<'_> {
             },
             TypeExprKind::Error => return Value::Error,
             TypeExprKind::Named { name: type_name, .. } => match (type_name.text.as_str(), value) {
+                ("dim", Value::Int { size, .. }) if self.facts.apply(&size).as_constant().is_some_and(|size| size < 0) => {
+                    let diagnostic = Diagnostic::error("E0317", format!("`{name}` is a size: 0 or more, not {}", self.facts.apply(&size)));
+                    self.report(diagnostic.label(span, "less than zero").label(ty.span, "declared here"));
+                    return Value::Error;
+                }
+                ("int" | "dim", Value::Int { size, .. }) if self.facts.apply(&size).is_out_of_range() => return self.sized(size, span),
                 ("int" | "dim", value @ Value::Int { .. }) => return value,
                 ("float", Value::Int { size, .. }) => {
                     let number = self.facts.apply(&size);
@@ -185,7 +193,9 @@ impl Checker<'_> {
                 | ("part", value @ (Value::Part(_) | Value::Parts(_) | Value::Pending(_)))
                 | ("class" | "real", value @ (Value::Column(_) | Value::Tensor(_)))
                 | ("axis", value @ (Value::Int { axis: Some(_), .. } | Value::Tuple(_)))
-                | ("f" | "i" | "b" | "Tokens", value @ (Value::Tensor(_) | Value::Int { .. } | Value::Float(_) | Value::Absent)) => return value,
+                | ("f" | "i" | "b" | "Tokens", value @ (Value::Tensor(_) | Value::Int { .. } | Value::Float(_) | Value::Absent)) => {
+                    return value;
+                }
                 ("enum", Value::Str(Some(text))) if variants(ty).is_some_and(|variants| variants.contains(&text.as_str())) => {
                     return Value::Variant(Some(text));
                 }
@@ -250,11 +260,14 @@ impl Checker<'_> {
             TypeExprKind::Optional(inner) | TypeExprKind::List(inner) => return self.known_type(inner),
             TypeExprKind::Record(fields) => return fields.iter().all(|(_, ty)| self.known_type(ty)),
             TypeExprKind::Error => return false,
-            TypeExprKind::Named { name, axes: Some(_), .. } if ["f", "i", "b", "Tokens", "class", "real"].contains(&name.text.as_str()) => return true,
+            TypeExprKind::Named { name, axes: Some(_), .. } if ["f", "i", "b", "Tokens", "class", "real"].contains(&name.text.as_str()) => {
+                return true;
+            }
             TypeExprKind::Named { name, axes: None, .. } if TYPES.contains(&name.text.as_str()) => return true,
             TypeExprKind::Named { name, .. } => name,
         };
-        let diagnostic = Diagnostic::error("E0314", format!("there is no type `{}`", self.library.sources.slice(ty.span))).label(ty.span, "unknown type");
+        let diagnostic = Diagnostic::error("E0314", format!("there is no type `{}`", self.library.sources.slice(ty.span)))
+            .label(ty.span, "unknown type");
         self.report(match nearest(&unknown.text, TYPES).filter(|near| *near != unknown.text) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic.help(
@@ -317,7 +330,16 @@ impl Checker<'_> {
         value
     }
 
-    fn call_bound(&mut self, function: &Function, what: &str, file: usize, env: Env, instance: Option<&Rc<Instance>>, args: Args, span: Span) -> Value {
+    fn call_bound(
+        &mut self,
+        function: &Function,
+        what: &str,
+        file: usize,
+        env: Env,
+        instance: Option<&Rc<Instance>>,
+        args: Args,
+        span: Span,
+    ) -> Value {
         let Some(slots) = self.arrange(what, &function.params, args, span) else { return Value::Error };
         let mut scope = Scope { file, env, experiment: false, instance: instance.cloned() };
         let mut tensors = Vec::new();
@@ -445,7 +467,8 @@ impl Checker<'_> {
         param: &Name,
     ) -> Option<Tensor> {
         let outer = instance.map(|instance| instance.outer.borrow().clone()).unwrap_or_default();
-        let entries: Vec<Option<&Expr>> = pattern.iter().map(|entry| if let AxisExpr::Size(expr) = entry { Some(expr) } else { None }).collect();
+        let entries: Vec<Option<&Expr>> =
+            pattern.iter().map(|entry| if let AxisExpr::Size(expr) = entry { Some(expr) } else { None }).collect();
         let mut taken: Vec<Option<AxisRef>> = vec![None; entries.len()];
         let mut free: Vec<AxisRef> = tensor.axes.clone();
         // Names that are bound are found by identity, wherever they stand.
@@ -466,11 +489,19 @@ impl Checker<'_> {
         let open: Vec<usize> = (0..entries.len()).filter(|index| taken[*index].is_none() && entries[*index].is_some()).collect();
         let (front, back): (Vec<usize>, Vec<usize>) = open.iter().partition(|index| rest_at.is_none_or(|rest| **index < rest));
         if front.len() + back.len() > free.len() || (rest_at.is_none() && front.len() != free.len()) {
-            self.report(
-                Diagnostic::error("E0401", format!("`{}` has {} axes, this value {}", param.text, pattern.len(), tensor.axes.len()))
+            let (wanted, given) = (pattern.len(), tensor.axes.len());
+            let count = |count: usize| if count == 1 { "1 axis".to_owned() } else { format!("{count} axes") };
+            let at_least = if rest_at.is_some() { "at least " } else { "" };
+            let wanted = count(if rest_at.is_some() { wanted - 1 } else { wanted });
+            let mut diagnostic =
+                Diagnostic::error("E0401", format!("`{}` has {at_least}{wanted}, this value {}", param.text, count(given)))
                     .label(span, format!("is {}", self.show_tensor(tensor)))
-                    .label(param.span, "declared here"),
-            );
+                    .label(param.span, "declared here");
+            if let Some(tokens) = free.iter().find(|axis| self.axis(**axis).layout.is_some()) {
+                let name = &self.axis(*tokens).name;
+                diagnostic = diagnostic.help(format!("the value has an element for each position along `{name}`: pool it first, for example with `mlp_pool` or `linear_mean_pool`"));
+            }
+            self.report(diagnostic);
             return None;
         }
         for index in front {
@@ -518,9 +549,9 @@ impl Checker<'_> {
             };
             let actual = self.axis_size(axis);
             if !self.same_size(&size, &actual) {
-                let expected = self.facts.apply(&size);
+                let (actual, expected) = (self.facts.show(&actual), self.facts.show(&size));
                 self.report(
-                    Diagnostic::error("E0401", format!("the sizes differ: {} and {}", actual, expected))
+                    Diagnostic::error("E0401", format!("the sizes differ: {actual} and {expected}"))
                         .label(span, format!("is {}", self.show_tensor(tensor)))
                         .label(expr.span, format!("this axis is {expected}"))
                         .label(param.span, "declared here"),
@@ -543,9 +574,10 @@ impl Checker<'_> {
         let size = self.axis_size(axis);
         let same = tensor.axes.iter().find(|other| self.same_size(&self.axis_size(**other), &size)).copied();
         let shown = self.show_tensor(tensor);
-        let mut diagnostic = Diagnostic::error("E0402", format!("the axis `{name}` ({size}) is not an axis of this value"))
-            .label(span, format!("is {shown}"))
-            .label(param.span, "declared here");
+        let mut diagnostic =
+            Diagnostic::error("E0402", format!("the axis `{name}` ({}) is not an axis of this value", self.facts.show(&size)))
+                .label(span, format!("is {shown}"))
+                .label(param.span, "declared here");
         if let Some(same) = same {
             diagnostic = diagnostic.help(format!("`{}` is as long, but another axis; if it is meant, rename it", self.axis(same).name));
         }
@@ -572,7 +604,10 @@ impl Checker<'_> {
             }
             Value::Error => false,
             other => {
-                self.report(Diagnostic::error("E0304", format!("a condition is a truth value, not {}", other.describe())).label(condition.span, "used as a condition"));
+                self.report(
+                    Diagnostic::error("E0304", format!("a condition is a truth value, not {}", other.describe()))
+                        .label(condition.span, "used as a condition"),
+                );
                 false
             }
         }
@@ -588,7 +623,9 @@ impl Checker<'_> {
             }
             ExprKind::Binary(B::Eq, _, left, right) => {
                 if let (ExprKind::Binary(B::Rem, _, dividend, divisor), ExprKind::Int(0)) = (&left.kind, &right.kind) {
-                    if let (Value::Int { size: dividend, .. }, Value::Int { size: divisor, .. }) = (self.eval(dividend, scope), self.eval(divisor, scope)) {
+                    if let (Value::Int { size: dividend, .. }, Value::Int { size: divisor, .. }) =
+                        (self.eval(dividend, scope), self.eval(divisor, scope))
+                    {
                         self.facts.divisible(&dividend, &divisor);
                     }
                 } else if let (Value::Int { size: a, .. }, Value::Int { size: b, .. }) = (self.eval(left, scope), self.eval(right, scope)) {
@@ -660,7 +697,9 @@ impl Checker<'_> {
             for (name, ty) in fields {
                 let Some((_, value)) = values.iter().find(|(other, _)| *other == name.text) else {
                     self.report(
-                        Diagnostic::error("E0401", format!("the result lacks `{}`", name.text)).label(span, "this result").label(name.span, "promised here"),
+                        Diagnostic::error("E0401", format!("the result lacks `{}`", name.text))
+                            .label(span, "this result")
+                            .label(name.span, "promised here"),
                     );
                     return Value::Error;
                 };
@@ -715,8 +754,16 @@ impl Checker<'_> {
                 let mut diagnostic = Diagnostic::error("E0401", "the result is not what the signature promises".to_owned())
                     .label(span, format!("is {}", self.show_tensor(&tensor)))
                     .label(ty.span, "promised here");
+                let shown: Vec<String> = left.iter().map(|axis| format!("`{}`", self.show_axis(*axis))).collect();
                 if let Some(axis) = missing {
                     diagnostic = diagnostic.help(format!("the axis `{}` is missing", self.show_axis(axis)));
+                } else if tensor.dtype != dtype {
+                    let wanted = super::tensor::dtype_name(dtype);
+                    diagnostic = diagnostic.help(format!("the elements are promised to be of type {wanted}: convert with `{wanted}(…)`"));
+                } else if !shown.is_empty() {
+                    let fits = if shown.len() == 1 { "is" } else { "are" };
+                    diagnostic = diagnostic
+                        .help(format!("{} {fits} not in the promise: sum or average it away, rename it, or promise it", shown.join(", ")));
                 }
                 self.report(diagnostic);
                 Value::Error

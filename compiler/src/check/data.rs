@@ -6,6 +6,7 @@ use mgx_ir::plan::{Alphabet, ColumnKind, ColumnSpec, DataSpec, EmptyPolicy, File
 use super::Checker;
 use super::expr::Scope;
 use super::library::ItemRef;
+use super::tokenizer::field_value;
 use super::value::{Column, Env, Value};
 use crate::syntax::ast::{Arg, Data, Expr, ExprKind, Field, FieldKind, ItemKind, Name, TypeExpr, TypeExprKind};
 
@@ -35,6 +36,7 @@ impl Checker<'_> {
 
     fn read_table(&mut self, item: ItemRef, name: &Name, data: &Data) -> Option<Table> {
         let (path, format) = self.table_source(&data.source, item.file)?;
+        self.unique_fields(&data.body);
         let mut columns = Vec::new();
         let mut column_spans = Vec::new();
         let mut split = None;
@@ -49,7 +51,13 @@ impl Checker<'_> {
                     None => ok = false,
                 },
                 FieldKind::Value(expr) if field.name.text == "split" => split = Some(expr),
-                _ => {
+                FieldKind::Value(_) => {
+                    let diagnostic = Diagnostic::error("E0206", format!("`{}` has no option `{}`", name.text, field.name.text));
+                    let help = format!("its only option is `split`; a column is written with a colon: `{}: type`", field.name.text);
+                    self.report(diagnostic.label(field.name.span, "unknown option").help(help));
+                    ok = false;
+                }
+                FieldKind::Block(_) => {
                     self.unknown_option(&name.text, &field.name, std::iter::once("split"));
                     ok = false;
                 }
@@ -70,6 +78,12 @@ impl Checker<'_> {
                         ok = false;
                     }
                 }
+                if let (SplitSpec::Column { header: wanted }, Some(expr)) = (&split, field_value(&data.body, "split"))
+                    && !header.contains(wanted)
+                {
+                    self.missing_header(wanted, None, expr.span, &header, &path, data.source.span);
+                    ok = false;
+                }
             }
             Err(mut diagnostic) => {
                 diagnostic.labels.insert(0, mgx_diag::Label { span: data.source.span, text: "this table".to_owned() });
@@ -81,14 +95,24 @@ impl Checker<'_> {
     }
 
     fn missing_column(&mut self, column: &ColumnSpec, span: Span, header: &[String], path: &str, source: Span) {
-        let mut diagnostic = Diagnostic::error("E0502", format!("`{path}` has no column `{}`", column.header))
-            .label(span, "declared here")
+        self.missing_header(&column.header, Some(&column.name), span, header, path, source);
+    }
+
+    /// A column that the file lacks; `name` is its name in the program, where it has one.
+    fn missing_header(&mut self, wanted: &str, name: Option<&str>, span: Span, header: &[String], path: &str, source: Span) {
+        let diagnostic = Diagnostic::error("E0512", format!("`{path}` has no column `{wanted}`"))
+            .label(span, "not in the file")
             .label(source, "this table");
-        diagnostic = match nearest(&column.header, header.iter().map(String::as_str)) {
-            Some(near) => diagnostic.help(format!("did you mean `{near}`? A column under another name is written `{}: … at \"{near}\"`", column.name)),
-            None => diagnostic.help(format!("its columns are: {}", header.join(", "))),
-        };
-        self.report(diagnostic);
+        let diagnostic = diagnostic.note(format!("its columns are: {}", shown_names(header)));
+        let near = nearest(wanted, header.iter().map(String::as_str));
+        self.report(match (near, name) {
+            (Some(near), Some(name)) => {
+                diagnostic.help(format!("did you mean `{near}`? A column under another name is written `{name}: … at \"{near}\"`"))
+            }
+            (Some(near), None) => diagnostic.help(format!("did you mean `{near}`?")),
+            (None, Some(name)) => diagnostic.help(format!("a column under another name is written `{name}: … at \"name in the file\"`")),
+            (None, None) => diagnostic,
+        });
     }
 
     fn table_source(&mut self, source: &Expr, file: usize) -> Option<(String, FileFormat)> {
@@ -99,8 +123,13 @@ impl Checker<'_> {
         };
         let kind = match &callee.kind {
             ExprKind::Name(name) if name == "table" || name == "fasta" => name.as_str(),
-            _ => {
-                self.report(Diagnostic::error("E0503", usage).label(callee.span, "not a source of rows"));
+            other => {
+                let diagnostic = Diagnostic::error("E0503", usage).label(callee.span, "not a source of rows");
+                let near = if let ExprKind::Name(name) = other { nearest(name, ["table", "fasta"]) } else { None };
+                self.report(match near {
+                    Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                    None => diagnostic,
+                });
                 return None;
             }
         };
@@ -109,9 +138,14 @@ impl Checker<'_> {
         let mut format = (kind == "fasta").then_some(FileFormat::Fasta);
         for arg in args {
             match arg.name.as_ref().map(|name| name.text.as_str()) {
-                None => path = self.text_of(&arg.value, &mut scope),
+                None if path.is_some() => {
+                    self.report(Diagnostic::error("E0503", usage).label(arg.value.span, "one path too many"));
+                    return None;
+                }
+                None => path = Some(self.text_of(&arg.value, &mut scope)?),
                 Some("format") if kind == "table" => {
-                    format = self.choice(&arg.value, &[("csv", FileFormat::Csv), ("tsv", FileFormat::Tsv), ("parquet", FileFormat::Parquet)]);
+                    format =
+                        self.choice(&arg.value, &[("csv", FileFormat::Csv), ("tsv", FileFormat::Tsv), ("parquet", FileFormat::Parquet)]);
                     format?;
                 }
                 Some(_) => {
@@ -130,15 +164,18 @@ impl Checker<'_> {
         let format = format.or(match ending.as_str() {
             "csv" => Some(FileFormat::Csv),
             "tsv" | "tab" => Some(FileFormat::Tsv),
-            "parquet" => Some(FileFormat::Parquet),
+            "parquet" | "pq" => Some(FileFormat::Parquet),
             _ => None,
         });
         let Some(format) = format else {
-            self.report(
-                Diagnostic::error("E0504", format!("the ending of `{path}` does not tell its format"))
-                    .label(source.span, "this table")
-                    .help("say `table(\"…\", format = tsv)`; formats are csv, tsv and parquet, and `fasta(\"…\")`"),
-            );
+            let diagnostic =
+                Diagnostic::error("E0511", format!("the format of `{path}` is not known from its name")).label(source.span, "this table");
+            self.report(match ending.as_str() {
+                "fasta" | "fa" | "fas" | "fna" | "ffn" | "faa" | "frn" => diagnostic.help(format!("write `fasta(\"{path}\")`")),
+                "gz" | "bz2" | "xz" | "zst" | "zip" => diagnostic.help("unpack the file first"),
+                "xlsx" | "xls" | "ods" => diagnostic.help("save the sheet as .csv"),
+                _ => diagnostic.help("say `table(\"…\", format = tsv)`; formats are csv, tsv and parquet, and `fasta(\"…\")`"),
+            });
             return None;
         };
         Some((path, format))
@@ -149,7 +186,10 @@ impl Checker<'_> {
             Value::Str(text) => text,
             Value::Error => None,
             other => {
-                self.report(Diagnostic::error("E0301", format!("a text in quotes is wanted, not {}", other.describe())).label(expr.span, "this value"));
+                self.report(
+                    Diagnostic::error("E0301", format!("a text in quotes is wanted, not {}", other.describe()))
+                        .label(expr.span, "this value"),
+                );
                 None
             }
         }
@@ -165,7 +205,11 @@ impl Checker<'_> {
             return Some(*value);
         }
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        let mut diagnostic = Diagnostic::error("E0313", format!("one of {} is wanted here", names.join(", "))).label(expr.span, "not a choice here");
+        let message = match names.as_slice() {
+            [only] => format!("only `{only}` can be chosen here"),
+            _ => format!("one of {} is wanted here", names.join(", ")),
+        };
+        let mut diagnostic = Diagnostic::error("E0313", message).label(expr.span, "not a choice here");
         if let Some(near) = word.and_then(|word| nearest(word, names.iter().copied())) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         }
@@ -180,7 +224,11 @@ impl Checker<'_> {
             Some(expr) => self.text_of(expr, &mut scope)?,
         };
         let TypeExprKind::Named { name, args, axes: None, .. } = &ty.kind else {
-            self.report(Diagnostic::error("E0314", "this is not the type of a column").label(ty.span, "unknown type").help(format!("types of columns are {COLUMN_TYPES}")));
+            self.report(
+                Diagnostic::error("E0314", "this is not the type of a column")
+                    .label(ty.span, "unknown type")
+                    .help(format!("types of columns are {COLUMN_TYPES}")),
+            );
             return None;
         };
         let alphabet = match name.text.as_str() {
@@ -197,7 +245,8 @@ impl Checker<'_> {
             (None, "id") => ColumnKind::Text,
             (None, other) => {
                 let known = ["dna", "rna", "protein", "text", "class", "real", "id"];
-                let mut diagnostic = Diagnostic::error("E0314", format!("there is no column type `{other}`")).label(name.span, "unknown type");
+                let mut diagnostic =
+                    Diagnostic::error("E0314", format!("there is no column type `{other}`")).label(name.span, "unknown type");
                 diagnostic = match nearest(other, known) {
                     Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                     None => diagnostic.help(format!("types of columns are {COLUMN_TYPES}")),
@@ -229,15 +278,27 @@ impl Checker<'_> {
     fn class_names(&mut self, args: &[Arg], span: Span, scope: &mut Scope) -> Option<Vec<String>> {
         let mut names: Vec<String> = Vec::new();
         for arg in args {
+            if let ExprKind::Name(name) = &arg.value.kind {
+                let diagnostic =
+                    Diagnostic::error("E0505", "the names of classes are texts in quotes").label(arg.value.span, "without quotes");
+                self.report(diagnostic.help(format!("write `\"{name}\"`")));
+                return None;
+            }
             let text = self.text_of(&arg.value, scope)?;
-            if names.contains(&text) {
-                self.report(Diagnostic::error("E0505", format!("the class `{text}` is named twice")).label(arg.value.span, "again here"));
+            if let Some(first) = names.iter().position(|name| *name == text) {
+                let diagnostic =
+                    Diagnostic::error("E0505", format!("the class `{text}` is named twice")).label(arg.value.span, "again here");
+                self.report(diagnostic.label(args[first].value.span, "first here"));
                 return None;
             }
             names.push(text);
         }
         if names.len() < 2 {
-            self.report(Diagnostic::error("E0505", "a class column has two classes or more").label(span, format!("{} named", names.len())).help("name them: `class(\"negative\", \"positive\")`"));
+            self.report(
+                Diagnostic::error("E0505", "a class column has two classes or more")
+                    .label(span, format!("{} named", names.len()))
+                    .help("name them: `class(\"negative\", \"positive\")`"),
+            );
             return None;
         }
         Some(names)
@@ -249,13 +310,19 @@ impl Checker<'_> {
             Value::Int { size, .. } => {
                 let number = size.as_constant().and_then(|number| u64::try_from(number).ok());
                 if number.is_none() {
-                    self.report(Diagnostic::error("E0317", "a number from 0 up is wanted").label(expr.span, "out of range"));
+                    self.report(
+                        Diagnostic::error("E0317", format!("a whole number from 0 up is wanted, not {size}"))
+                            .label(expr.span, "out of range"),
+                    );
                 }
                 number
             }
             Value::Error => None,
             other => {
-                self.report(Diagnostic::error("E0301", format!("a whole number is wanted, not {}", other.describe())).label(expr.span, "this value"));
+                self.report(
+                    Diagnostic::error("E0301", format!("a whole number is wanted, not {}", other.describe()))
+                        .label(expr.span, "this value"),
+                );
                 None
             }
         }
@@ -270,11 +337,20 @@ impl Checker<'_> {
         match self.as_number(&value) {
             Some(number) if number >= least && number <= most => Some(number),
             Some(number) => {
-                self.report(Diagnostic::error("E0317", format!("{number} is not between {least} and {most}")).label(expr.span, "out of range"));
+                let bounds = match (least, most) {
+                    (f64::MIN_POSITIVE, f64::MAX) => "above 0".to_owned(),
+                    (_, f64::MAX) => format!("from {least} up"),
+                    _ => format!("between {least} and {most}"),
+                };
+                self.report(
+                    Diagnostic::error("E0317", format!("a number {bounds} is wanted, not {number}")).label(expr.span, "out of range"),
+                );
                 None
             }
             None => {
-                self.report(Diagnostic::error("E0301", format!("a number is wanted, not {}", value.describe())).label(expr.span, "this value"));
+                self.report(
+                    Diagnostic::error("E0301", format!("a number is wanted, not {}", value.describe())).label(expr.span, "this value"),
+                );
                 None
             }
         }
@@ -326,11 +402,19 @@ impl Checker<'_> {
         }
         let total: f64 = train + valid + test;
         if total > 1.0 + 1e-9 || total <= 0.0 {
-            self.report(Diagnostic::error("E0506", format!("the parts of the split sum to {total}")).label(expr.span, "this split").help("fractions sum to 1, or less to leave rows out"));
+            let diagnostic = Diagnostic::error("E0527", format!("the parts of the split sum to {}", (total * 1e6).round() / 1e6))
+                .label(expr.span, "this split");
+            self.report(
+                diagnostic.help("the shares sum to 1, or to less to leave rows out: `random(train = 0.8, valid = 0.1, test = 0.1)`"),
+            );
             return None;
         }
         if like == Generator::Numpy && (stratify.is_some() || group.is_some()) {
-            self.report(Diagnostic::error("E0506", "`like = numpy` splits row by row").label(expr.span, "with `stratify` or `group`").help("leave out `like = numpy`, or `stratify` and `group`"));
+            self.report(
+                Diagnostic::error("E0527", "`like = numpy` splits row by row")
+                    .label(expr.span, "with `stratify` or `group`")
+                    .help("leave out `like = numpy`, or `stratify` and `group`"),
+            );
             return None;
         }
         Some(SplitSpec::Random { train, valid, test, seed, stratify, group, like })
@@ -344,12 +428,16 @@ impl Checker<'_> {
         match columns.iter().find(|column| column.name == name) {
             Some(column) if !is_class || matches!(column.kind, ColumnKind::Class { .. }) => Some(column.name.clone()),
             Some(_) => {
-                self.report(Diagnostic::error("E0506", format!("`{name}` is not a class column")).label(expr.span, "rows are stratified by a class"));
+                self.report(
+                    Diagnostic::error("E0527", format!("`{name}` is not a class column"))
+                        .label(expr.span, "rows are stratified by a class"),
+                );
                 None
             }
             None => {
                 let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-                let mut diagnostic = Diagnostic::error("E0506", "the split names a column of the table").label(expr.span, "no such column");
+                let mut diagnostic = Diagnostic::error("E0205", "the split names a column that the table does not declare")
+                    .label(expr.span, "no such column");
                 diagnostic = match nearest(name, known.iter().copied()) {
                     Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                     None => diagnostic.help(format!("its columns are: {}", known.join(", "))),
@@ -369,7 +457,8 @@ impl Checker<'_> {
         }
         let spec = self.experiment.tables[table].spec.clone();
         let known: Vec<&str> = spec.columns.iter().map(|column| column.name.as_str()).collect();
-        let mut diagnostic = Diagnostic::error("E0205", format!("`{}` has no column `{}`", spec.name, name.text)).label(name.span, "not found");
+        let mut diagnostic =
+            Diagnostic::error("E0205", format!("`{}` has no column `{}`", spec.name, name.text)).label(name.span, "not found");
         diagnostic = match nearest(&name.text, known.iter().copied()) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic.help(format!("its columns are: {}", known.join(", "))),
@@ -377,4 +466,11 @@ impl Checker<'_> {
         self.report(diagnostic);
         Value::Error
     }
+}
+
+/// Names in a message: the first few, and how many more there are.
+fn shown_names(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }

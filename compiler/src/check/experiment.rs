@@ -36,9 +36,10 @@ pub struct ExperimentState {
 }
 
 impl ExperimentState {
-    /// Names of the task's metrics.
-    pub fn task_metrics(&self) -> Vec<String> {
-        self.task.iter().flat_map(|task| task.metrics.iter().map(|metric| metric.name.clone())).collect()
+    /// Names of the task's metrics, if there is a task.
+    pub fn task_metrics(&self) -> Option<Vec<String>> {
+        let task = self.task.as_ref()?;
+        Some(task.metrics.iter().map(|metric| metric.name.clone()).collect())
     }
 }
 
@@ -83,6 +84,28 @@ pub struct Elaborated {
     pub batch: BatchSpec,
 }
 
+/// A parameter of a task that a label column is given for.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    axes: &'a [crate::syntax::ast::AxisExpr],
+    /// Where the column is given.
+    place: Span,
+    is_class: bool,
+    task: &'a str,
+    /// The tensors that the task was given before, and where.
+    tensors: &'a [(Tensor, Span)],
+}
+
+/// The word of an alphabet in a column's type.
+fn alphabet_word(alphabet: Alphabet) -> &'static str {
+    match alphabet {
+        Alphabet::Dna => "dna",
+        Alphabet::Rna => "rna",
+        Alphabet::Protein => "protein",
+        Alphabet::Text => "text",
+    }
+}
+
 /// Options that every backbone has, besides those of its declaration and its network.
 const BACKBONE_OPTIONS: [&str; 5] = ["max_length", "too_long", "frozen", "from_scratch", "weights"];
 pub const BACKBONE_FIELDS: [&str; 7] = ["input", "tokenizer", "weights", "prefixes", "ignore", "optional", "max_length"];
@@ -95,9 +118,12 @@ impl Checker<'_> {
         let handle = self.library.item(item);
         let ItemKind::Experiment(body) = &handle.kind else { return None };
         let errors_before = self.errors();
+        self.restart();
+        self.span = handle.name.span;
+        self.call_site = handle.name.span;
         self.experiment = ExperimentState::default();
-        self.facts = super::size::Facts::default();
         self.axes.clear();
+        self.unique_fields(body);
         self.local_axes.clear();
         self.next_site = 0;
         self.emission = Some(Emission { training, ..Emission::default() });
@@ -118,8 +144,10 @@ impl Checker<'_> {
                         Value::Item(_) => {
                             let call = Expr { kind: ExprKind::Call(Box::new(expr.clone()), Vec::new()), span: expr.span };
                             let value = self.eval(&call, &mut scope);
-                            if let Value::Backbone(backbone) = &value {
-                                *backbone.name.borrow_mut() = Some(field.name.text.clone());
+                            match &value {
+                                Value::Backbone(backbone) => *backbone.name.borrow_mut() = Some(field.name.text.clone()),
+                                Value::Pending(pending) => *pending.name.borrow_mut() = Some(field.name.text.clone()),
+                                _ => {}
                             }
                             scope.env.set(&field.name.text, value);
                             continue;
@@ -132,14 +160,19 @@ impl Checker<'_> {
                 FieldKind::Block(_) => {}
                 FieldKind::Typed { .. } => {
                     self.report(
-                        Diagnostic::error("E0318", "an experiment has no typed fields").label(field.span, "here").help("columns are declared in `data`; write `name = value`"),
+                        Diagnostic::error("E0318", "an experiment has no typed fields")
+                            .label(field.span, "here")
+                            .help("columns are declared in `data`; write `name = value`"),
                     );
                 }
             }
         }
         let train = self.train_settings(body, item.file);
         let (predict, batch) = self.predict_settings(body, item.file);
-        if self.experiment.task.is_none() && self.errors() == errors_before {
+        self.known_blocks(body);
+        // A file that could not be read in full may well have had one.
+        let is_whole = !self.library.has_errors(handle.name.span.file);
+        if self.experiment.task.is_none() && self.errors() == errors_before && is_whole {
             self.report(
                 Diagnostic::error("E0507", format!("the experiment `{}` has no task", handle.name.text))
                     .label(handle.name.span, "declared here")
@@ -154,11 +187,11 @@ impl Checker<'_> {
         let task = state.task?;
         let has_loss = task.loss.is_some();
         if let (Some(settings), false) = (&train, has_loss) {
-            self.report(
-                Diagnostic::error("E0508", "this task has nothing to train for")
-                    .label(settings.span, "trained here")
-                    .help("remove `train { … }`, or use a task with a label"),
-            );
+            let mut diagnostic = Diagnostic::error("E0508", "this task has nothing to train for").label(settings.span, "trained here");
+            if let Some(expr) = field_value(body, "task") {
+                diagnostic = diagnostic.label(expr.span, "this task has no loss");
+            }
+            self.report(diagnostic.help("remove `train { … }`, or use a task with a label, such as `classification(logits, table.label)`"));
             return None;
         }
         let batch = train.as_ref().map_or(batch.unwrap_or(BatchSpec::Samples(DEFAULT_BATCH)), |train| train.batch);
@@ -180,8 +213,7 @@ impl Checker<'_> {
     }
 
     fn errors(&self) -> usize {
-        self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
-            + self.library.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
+        self.reported + self.library.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
     }
 
     /// A backbone with options: kept until it is given a column.
@@ -196,15 +228,26 @@ impl Checker<'_> {
         for arg in args {
             let Some(name) = &arg.name else {
                 self.report(
-                    Diagnostic::error("E0208", format!("the options of `{}` have names", handle.name.text)).label(arg.value.span, "without a name").help("write `name = value`"),
+                    Diagnostic::error("E0208", format!("the options of `{}` have names", handle.name.text))
+                        .label(arg.value.span, "without a name")
+                        .help("write `name = value`; a column flows in with `table.column |> backbone(…)`"),
                 );
                 return Value::Error;
             };
+            if values.iter().any(|(other, ..): &(String, Value, Span)| *other == name.text) {
+                self.report(
+                    Diagnostic::error("E0208", format!("`{}` is given twice", name.text))
+                        .label(name.span, "again here")
+                        .label(span, "in this call"),
+                );
+                return Value::Error;
+            }
             if !known.contains(&name.text) {
                 self.unknown_option(&handle.name.text, name, known.iter().map(String::as_str));
                 return Value::Error;
             }
-            let ty = backbone.params.iter().chain(&network_params).find(|param| param.name.text == name.text).and_then(|param| param.ty.clone());
+            let ty =
+                backbone.params.iter().chain(&network_params).find(|param| param.name.text == name.text).and_then(|param| param.ty.clone());
             let value = if name.text == "too_long" {
                 match self.choice(&arg.value, &[("truncate", LengthPolicy::Truncate), ("error", LengthPolicy::Error)]) {
                     Some(LengthPolicy::Truncate) => Value::Variant(Some("truncate".to_owned())),
@@ -213,7 +256,8 @@ impl Checker<'_> {
                 }
             } else {
                 let value = self.eval_typed(&arg.value, ty.as_ref(), scope);
-                self.coerce(&name.text, value, ty.as_ref(), arg.value.span)
+                let value = self.coerce(&name.text, value, ty.as_ref(), arg.value.span);
+                if ty.is_none() { self.backbone_option(&name.text, value, arg.value.span) } else { value }
             };
             if value.is_error() {
                 return Value::Error;
@@ -221,6 +265,21 @@ impl Checker<'_> {
             values.push((name.text.clone(), value, arg.value.span));
         }
         Value::Backbone(Rc::new(PendingBackbone { item, args: values, span, name: RefCell::new(None), applied: RefCell::new(None) }))
+    }
+
+    /// Has an option that every backbone has the kind of value that it takes?
+    fn backbone_option(&mut self, name: &str, value: Value, span: Span) -> Value {
+        let wanted = match (name, &value) {
+            (_, Value::Error) => return Value::Error,
+            ("frozen" | "from_scratch", Value::Bool(Some(_))) | ("max_length", Value::Int { .. } | Value::None) => return value,
+            ("weights", Value::Weights(_) | Value::None) => return value,
+            ("frozen" | "from_scratch", _) => "`true` or `false`",
+            ("max_length", _) => "a whole number or `none`",
+            _ => "`folder(\"…\")`, `hub(\"…\")` or `none`",
+        };
+        let is = value.describe();
+        self.report(Diagnostic::error("E0301", format!("`{name}` is {wanted}, not {is}")).label(span, format!("is {is}")));
+        Value::Error
     }
 
     /// The parameters of the module that a backbone's `: Network(…)` names.
@@ -250,7 +309,12 @@ impl Checker<'_> {
                     );
                     Value::Error
                 }
-                _ => Value::Error,
+                _ => {
+                    let diagnostic = Diagnostic::error("E0208", format!("a backbone reads one column, not {}", inputs.len()))
+                        .label(span, "in this call");
+                    self.report(diagnostic.help("write `table.column |> backbone`, once for each column"));
+                    Value::Error
+                }
             },
             Value::Pending(pending) => self.apply_module(pending, inputs, span),
             _ => Value::Error,
@@ -280,7 +344,9 @@ impl Checker<'_> {
                     MemberKind::Function(function) if member.name.text == "forward" => Some(function),
                     _ => None,
                 }) else {
-                    self.report(Diagnostic::error("E0312", format!("`{}` cannot be applied", handle.name.text)).label(span, "it has no `forward`"));
+                    self.report(
+                        Diagnostic::error("E0312", format!("`{}` cannot be applied", handle.name.text)).label(span, "it has no `forward`"),
+                    );
                     return Value::Error;
                 };
                 let mut args = pending.args.clone();
@@ -291,7 +357,8 @@ impl Checker<'_> {
                 }
                 let bound_name = pending.name.borrow().clone();
                 let name = self.part_name(bound_name.unwrap_or_else(|| handle.name.text.clone()));
-                let placed = Pending { item: pending.item, args, span: pending.span, name: RefCell::new(None), instance: RefCell::new(None) };
+                let placed =
+                    Pending { item: pending.item, args, span: pending.span, name: RefCell::new(None), instance: RefCell::new(None) };
                 let outer_trainable = std::mem::replace(&mut self.trainable, true);
                 let instance = self.instantiate(&placed, &name, "", false);
                 self.trainable = outer_trainable;
@@ -305,7 +372,14 @@ impl Checker<'_> {
     }
 
     /// Binds module parameters that stand as axes in a signature to the axes of the tensor at their places.
-    fn infer_sizes(&mut self, module: &Module, ty: &crate::syntax::ast::TypeExpr, tensor: &Tensor, args: &mut Vec<(String, Value, Span)>, span: Span) {
+    fn infer_sizes(
+        &mut self,
+        module: &Module,
+        ty: &crate::syntax::ast::TypeExpr,
+        tensor: &Tensor,
+        args: &mut Vec<(String, Value, Span)>,
+        span: Span,
+    ) {
         use crate::syntax::ast::AxisExpr;
         let Some((_, entries)) = super::call::tensor_type(ty) else { return };
         let rest = entries.iter().position(|entry| matches!(entry, AxisExpr::Rest(_)));
@@ -340,19 +414,28 @@ impl Checker<'_> {
         let spec = self.experiment.tables[column.data].spec.columns[column.column].clone();
         let ColumnKind::Sequence { alphabet, length, .. } = spec.kind else {
             self.report(
-                Diagnostic::error("E0319", format!("`{}` is not a sequence", spec.name)).label(place, "given to a backbone").label(column.span, "declared here"),
+                Diagnostic::error("E0319", format!("`{}` is not a sequence", spec.name))
+                    .label(place, "given to a backbone")
+                    .label(column.span, "declared here"),
             );
             return Value::Error;
         };
         if alphabet != applied.alphabet {
-            self.wrong_alphabet(&spec.name, alphabet, place, column.span, &applied);
+            self.wrong_alphabet(&spec.name, alphabet, place, column.span, (&applied, backbone.span));
             return Value::Error;
         }
         let Some(ids) = self.token_input(column, &spec.name, length, &applied) else { return Value::Error };
         self.call_instance(&applied.instance, "forward", vec![(None, Value::Tensor(ids), place)], span)
     }
 
-    fn wrong_alphabet(&mut self, name: &str, alphabet: Alphabet, place: Span, declared: Span, applied: &AppliedBackbone) {
+    fn wrong_alphabet(
+        &mut self,
+        name: &str,
+        alphabet: Alphabet,
+        place: Span,
+        declared: Span,
+        (applied, backbone): (&AppliedBackbone, Span),
+    ) {
         let show = |alphabet: Alphabet| match alphabet {
             Alphabet::Dna => "DNA",
             Alphabet::Rna => "RNA",
@@ -360,13 +443,34 @@ impl Checker<'_> {
             Alphabet::Text => "text",
         };
         let (has, reads) = (show(alphabet), show(applied.alphabet));
+        // Where the backbone is one of the standard library, the user's naming of it says more than its declaration.
+        let reader = if self.is_std_span(applied.alphabet_span) { backbone } else { applied.alphabet_span };
+        let article = if reads == "RNA" { "an" } else { "a" };
         self.report(
-            Diagnostic::error("E0320", format!("a {reads} backbone cannot read a {has} column"))
-                .label(place, format!("`{name}` is {has}"))
+            Diagnostic::error("E0320", format!("{article} {reads} backbone cannot read the {has} column `{name}`"))
+                .label(place, format!("this is {has}"))
+                .label(reader, format!("`{}` reads {reads}", applied.name))
                 .label(declared, format!("declared {has} here"))
-                .label(applied.alphabet_span, format!("`{}` reads {reads}", applied.name))
                 .help(format!("use a backbone for {has}, or a column of {reads}")),
         );
+    }
+
+    /// The sequence columns of some lengths (of all, where none are named) that promise no length: name, word of the alphabet, and where they are declared.
+    pub fn ragged_columns(&self, lengths: Option<&[LengthId]>) -> Vec<(String, &'static str, Span)> {
+        let mut columns: Vec<(String, &'static str, Span)> = Vec::new();
+        for (id, length) in self.experiment.lengths.iter().enumerate() {
+            let table = self.experiment.tables.get(length.data as usize);
+            let Some(table) = table.filter(|_| lengths.is_none_or(|wanted| wanted.contains(&LengthId(id as u32)))) else { continue };
+            for (column, span) in table.spec.columns.iter().zip(&table.column_spans) {
+                if let ColumnKind::Sequence { alphabet, length: None, .. } = &column.kind
+                    && column.name == length.column
+                    && !columns.iter().any(|(_, _, other)| other == span)
+                {
+                    columns.push((column.name.clone(), alphabet_word(*alphabet), *span));
+                }
+            }
+        }
+        columns
     }
 
     /// The token ids of a column: an input of the graph, i[seq].
@@ -375,13 +479,19 @@ impl Checker<'_> {
         let special = (tokenizer.prefix.len() + tokenizer.suffix.len()) as u64;
         let layout = TokenLayout { prefix: tokenizer.prefix.len() as u64, suffix: tokenizer.suffix.len() as u64 };
         let fixed = length.filter(|_| one_token_a_letter(tokenizer, applied.alphabet)).map(|letters| letters + special);
-        let fixed = fixed.filter(|tokens| applied.policy == LengthPolicy::Truncate || applied.max_length.is_none_or(|most| *tokens <= most));
+        let fixed =
+            fixed.filter(|tokens| applied.policy == LengthPolicy::Truncate || applied.max_length.is_none_or(|most| *tokens <= most));
         let fixed = fixed.map(|tokens| applied.max_length.map_or(tokens, |most| tokens.min(most)));
         let name = format!("{}.{}.ids", applied.name, column_name);
         let (size, source) = match fixed {
             Some(tokens) => (
                 Size::constant(tokens as i64),
-                InputSource::FixedTokens { data: column.data as u32, column: column_name.to_owned(), tokenizer: applied.tokenizer as u32, tokens },
+                InputSource::FixedTokens {
+                    data: column.data as u32,
+                    column: column_name.to_owned(),
+                    tokenizer: applied.tokenizer as u32,
+                    tokens,
+                },
             ),
             None => {
                 let id = LengthId(self.experiment.lengths.len() as u32);
@@ -439,6 +549,16 @@ impl Checker<'_> {
         let flag = |name: &str| matches!(option(name), Some((Value::Bool(Some(true)), _)));
         let weights = self.backbone_weights(&backbone.body, option("weights"), flag("from_scratch"), pending, &mut scope)?;
         self.use_folder(weights.as_ref().map(|(weights, _)| weights), weights.as_ref().map_or(pending.span, |(_, span)| *span))?;
+        if self.config.is_none() && reads_config(&backbone.network) {
+            let diagnostic = Diagnostic::error(
+                "E0315",
+                format!("`{}` has the sizes of a checkpoint, and none is given that can be read here", handle.name.text),
+            );
+            let place = weights.as_ref().map_or(pending.span, |(_, span)| *span);
+            let help = "give it a folder with a `config.json`: `weights = folder(\"models/…\")`";
+            self.report(diagnostic.label(place, "needs a folder of weights with its configuration").help(help));
+            return None;
+        }
         let (alphabet, alphabet_span) = self.backbone_input(&backbone.body, &handle.name, &mut scope)?;
         let tokenizer = self.backbone_tokenizer(&backbone.body, &handle.name, file)?;
         let declared_length = match field_value(&backbone.body, "max_length") {
@@ -446,12 +566,16 @@ impl Checker<'_> {
             Some(expr) => Some(self.whole(expr, &mut scope)?),
         };
         let max_length = match option("max_length") {
-            Some((Value::Int { size, .. }, _)) => size.as_constant().and_then(|value| u64::try_from(value).ok()),
-            Some((Value::None, _)) => None,
-            Some((_, span)) => {
-                self.report(Diagnostic::error("E0301", "`max_length` is a whole number or `none`").label(span, "this value"));
-                return None;
-            }
+            Some((Value::Int { size, .. }, span)) => match size.as_constant().and_then(|value| u64::try_from(value).ok()) {
+                Some(number) => Some(number),
+                None => {
+                    self.report(
+                        Diagnostic::error("E0317", format!("a number of tokens is wanted, not {size}")).label(span, "out of range"),
+                    );
+                    return None;
+                }
+            },
+            Some(_) => None,
             None => declared_length,
         };
         let special = (self.experiment.tokenizers[tokenizer].prefix.len() + self.experiment.tokenizers[tokenizer].suffix.len()) as u64;
@@ -459,7 +583,8 @@ impl Checker<'_> {
             && most <= special
         {
             self.report(
-                Diagnostic::error("E0317", format!("`max_length` of {most} leaves no room for the sequence")).label(span, format!("{special} tokens are special")),
+                Diagnostic::error("E0317", format!("`max_length` of {most} leaves no room for the sequence"))
+                    .label(span, format!("{special} tokens are special")),
             );
             return None;
         }
@@ -473,11 +598,14 @@ impl Checker<'_> {
         if let Some((weights, span)) = weights {
             let list = |checker: &mut Self, field: &str, scope: &mut Scope| -> Vec<String> {
                 match field_value(&backbone.body, field).map(|expr| checker.eval(expr, scope)) {
-                    Some(Value::List(items)) => items.iter().filter_map(|item| if let Value::Str(text) = item { text.clone() } else { None }).collect(),
+                    Some(Value::List(items)) => {
+                        items.iter().filter_map(|item| if let Value::Str(text) = item { text.clone() } else { None }).collect()
+                    }
                     _ => Vec::new(),
                 }
             };
-            let (prefixes, ignore, optional) = (list(self, "prefixes", &mut scope), list(self, "ignore", &mut scope), list(self, "optional", &mut scope));
+            let (prefixes, ignore, optional) =
+                (list(self, "prefixes", &mut scope), list(self, "ignore", &mut scope), list(self, "optional", &mut scope));
             self.experiment.networks.push(Network { root: name.clone(), weights, prefixes, ignore, optional, span });
             if let Some(emission) = self.emission.as_mut() {
                 emission.network = Some(self.experiment.networks.len() - 1);
@@ -518,7 +646,8 @@ impl Checker<'_> {
             Value::Error => None,
             other => {
                 self.report(
-                    Diagnostic::error("E0301", format!("weights are `folder(\"…\")` or `hub(\"…\")`, not {}", other.describe())).label(span, "this value"),
+                    Diagnostic::error("E0301", format!("weights are `folder(\"…\")` or `hub(\"…\")`, not {}", other.describe()))
+                        .label(span, "this value"),
                 );
                 None
             }
@@ -547,7 +676,9 @@ impl Checker<'_> {
             match serde_json::from_str(&text) {
                 Ok(config) => self.config = Some(config),
                 Err(error) => {
-                    self.report(Diagnostic::error("E0315", format!("`{folder}/config.json` is not JSON: {error}")).label(span, "these weights"));
+                    self.report(
+                        Diagnostic::error("E0315", format!("`{folder}/config.json` is not JSON: {error}")).label(span, "these weights"),
+                    );
                     return None;
                 }
             }
@@ -557,14 +688,21 @@ impl Checker<'_> {
 
     pub fn backbone_input(&mut self, body: &Body, name: &Name, scope: &mut Scope) -> Option<(Alphabet, Span)> {
         let Some(expr) = field_value(body, "input") else {
-            self.report(Diagnostic::error("E0321", format!("the backbone `{}` does not say what it reads", name.text)).label(name.span, "declared here").help("add `input = dna` (or rna, protein, text)"));
+            self.report(
+                Diagnostic::error("E0321", format!("the backbone `{}` does not say what it reads", name.text))
+                    .label(name.span, "declared here")
+                    .help("add `input = dna` (or rna, protein, text)"),
+            );
             return None;
         };
         match self.eval(expr, scope) {
             Value::Alphabet(alphabet) => Some((alphabet, expr.span)),
             Value::Error => None,
             other => {
-                self.report(Diagnostic::error("E0321", format!("a backbone reads dna, rna, protein or text, not {}", other.describe())).label(expr.span, "this value"));
+                self.report(
+                    Diagnostic::error("E0321", format!("a backbone reads dna, rna, protein or text, not {}", other.describe()))
+                        .label(expr.span, "this value"),
+                );
                 None
             }
         }
@@ -583,7 +721,8 @@ impl Checker<'_> {
     /// The tokenizer that a backbone's declaration names.
     pub fn tokenizer_item(&mut self, body: &Body, name: &Name, file: usize) -> Option<ItemRef> {
         let Some(expr) = field_value(body, "tokenizer") else {
-            let diagnostic = Diagnostic::error("E0321", format!("the backbone `{}` has no tokenizer", name.text)).label(name.span, "declared here");
+            let diagnostic =
+                Diagnostic::error("E0321", format!("the backbone `{}` has no tokenizer", name.text)).label(name.span, "declared here");
             self.report(diagnostic.help("add `tokenizer = name_of_a_tokenizer`"));
             return None;
         };
@@ -592,7 +731,11 @@ impl Checker<'_> {
             Value::Item(item) if matches!(self.library.item(item).kind, ItemKind::Tokenizer(_)) => Some(item),
             Value::Error => None,
             other => {
-                let diagnostic = Diagnostic::error("E0321", format!("a backbone reads through a tokenizer, not {}", other.describe()));
+                let what = match &other {
+                    Value::Item(item) => format!("`{}`", self.library.item(*item).name.text),
+                    _ => other.describe().to_owned(),
+                };
+                let diagnostic = Diagnostic::error("E0321", format!("a backbone reads through a tokenizer, not {what}"));
                 self.report(diagnostic.label(expr.span, "this value").help("name a declaration `tokenizer name { … }`"));
                 None
             }
@@ -611,7 +754,8 @@ impl Checker<'_> {
             Value::Item(item) if matches!(self.library.item(item).kind, ItemKind::Module(_)) && callee.span != network.span => Some(item),
             Value::Error => None,
             _ => {
-                let diagnostic = Diagnostic::error("E0321", "the network of a backbone is a call of a module").label(network.span, "not a call of a module");
+                let diagnostic = Diagnostic::error("E0321", "the network of a backbone is a call of a module")
+                    .label(network.span, "not a call of a module");
                 self.report(diagnostic.help("write `backbone name: Network(hidden = 64) { … }`"));
                 None
             }
@@ -636,19 +780,35 @@ impl Checker<'_> {
     /// `task = classification(logits, table.label)`.
     fn task(&mut self, expr: &Expr, scope: &mut Scope) {
         let ExprKind::Call(callee, args) = &expr.kind else {
-            self.report(Diagnostic::error("E0507", "a task is a call").label(expr.span, "not a task").help("write `task = classification(logits, table.label)`"));
+            self.report(
+                Diagnostic::error("E0507", "a task is a call")
+                    .label(expr.span, "not a task")
+                    .help("write `task = classification(logits, table.label)`"),
+            );
             return;
         };
-        let Value::Item(item) = self.eval(callee, scope) else { return };
+        let item = match self.eval(callee, scope) {
+            Value::Item(item) => item,
+            Value::Error => return,
+            other => {
+                self.report(Diagnostic::error("E0507", format!("{} is not a task", other.describe())).label(callee.span, "not a task"));
+                return;
+            }
+        };
         let handle = self.library.item(item);
-        let ItemKind::Module(module) = &handle.kind else {
-            self.report(Diagnostic::error("E0507", format!("`{}` is not a task", handle.name.text)).label(callee.span, "not a task"));
-            return;
+        let module = match &handle.kind {
+            ItemKind::Module(module) if module.role == ModuleRole::Task => module,
+            _ => {
+                let diagnostic =
+                    Diagnostic::error("E0507", format!("`{}` is not a task", handle.name.text)).label(callee.span, "not a task");
+                self.report(
+                    diagnostic
+                        .label(handle.name.span, "declared here")
+                        .help("tasks are declared with `task`; the library's are in `std::tasks`"),
+                );
+                return;
+            }
         };
-        if module.role != ModuleRole::Task {
-            self.report(Diagnostic::error("E0507", format!("`{}` is not a task", handle.name.text)).label(callee.span, "not a task").label(handle.name.span, "declared here"));
-            return;
-        }
         let args = self.eval_args_for(&module.params, None, args, scope);
         if args.iter().any(|(_, value, _)| value.is_error()) {
             return;
@@ -656,6 +816,7 @@ impl Checker<'_> {
         let Some(slots) = self.arrange(&handle.name.text, &module.params, args, expr.span) else { return };
         let mut task_scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
         let mut targets = Vec::new();
+        let mut tensors: Vec<(Tensor, Span)> = Vec::new();
         let mut bound = Vec::new();
         for (param, slot) in module.params.iter().zip(slots) {
             let (value, place) = match (slot, &param.default) {
@@ -674,15 +835,26 @@ impl Checker<'_> {
             let value = match (value, param.ty.as_ref().and_then(super::call::tensor_type)) {
                 (Value::Error, _) => return,
                 (Value::Column(column), Some((_, axes))) => {
-                    let Some((name, tensor)) = self.target(&column, axes, place, &mut task_scope) else { return };
+                    let is_class = param.ty.as_ref().and_then(super::call::tensor_type).is_some_and(|(dtype, _)| dtype == DType::I32);
+                    let wanted = Wanted { axes, place, is_class, task: &handle.name.text, tensors: &tensors };
+                    let Some((name, tensor)) = self.target(&column, &wanted, &mut task_scope) else { return };
                     targets.push((param.name.text.clone(), name));
                     Value::Tensor(tensor)
                 }
                 (Value::Tensor(tensor), Some((_, axes))) => {
                     match self.match_axes(axes, &tensor, &mut task_scope, None, &mut bound, place, &param.name) {
-                        Some(tensor) => Value::Tensor(tensor),
+                        Some(tensor) => {
+                            tensors.push((tensor.clone(), place));
+                            Value::Tensor(tensor)
+                        }
                         None => return,
                     }
+                }
+                (Value::Column(column), None) => {
+                    let spec = &self.experiment.tables[column.data].spec.columns[column.column];
+                    let diagnostic = Diagnostic::error("E0319", format!("`{}` of this task takes no label column", param.name.text));
+                    self.report(diagnostic.label(place, format!("`{}` is a column", spec.name)).label(param.name.span, "declared here"));
+                    return;
                 }
                 (value, _) => value,
             };
@@ -692,27 +864,50 @@ impl Checker<'_> {
     }
 
     /// The label of a sample: a class number i[], or numbers f[outputs].
-    fn target(&mut self, column: &Column, axes: &[crate::syntax::ast::AxisExpr], place: Span, scope: &mut Scope) -> Option<(String, Tensor)> {
+    fn target(&mut self, column: &Column, param: &Wanted<'_>, scope: &mut Scope) -> Option<(String, Tensor)> {
+        let Wanted { axes, place, .. } = *param;
         let table = self.experiment.tables[column.data].spec.clone();
         let spec = &table.columns[column.column];
         let name = format!("{}.{}", table.name, spec.name);
         let wanted = match axes {
             [crate::syntax::ast::AxisExpr::Size(expr)] => match self.eval(expr, scope) {
                 Value::Int { axis: Some(axis), .. } => axis,
-                _ => return None,
+                Value::Error => return None,
+                other => {
+                    self.not_a_size(&other, expr.span);
+                    return None;
+                }
             },
-            _ => return None,
+            _ => {
+                self.report(
+                    Diagnostic::error("E0509", "the label of a task has one axis, such as `class[classes]`")
+                        .label(place, "this label is given for it"),
+                );
+                return None;
+            }
         };
         let size = self.axis_size(wanted);
+        let outputs = param.tensors.iter().find(|(tensor, _)| tensor.axes.contains(&wanted)).map(|(_, span)| *span);
         match &spec.kind {
+            ColumnKind::Class { .. } | ColumnKind::Real if matches!(spec.kind, ColumnKind::Class { .. }) != param.is_class => {
+                let (has, takes, help) = if param.is_class {
+                    ("a number", "a class", format!("declare `{}: class(…)`, or use a task for numbers, such as `regression`", spec.name))
+                } else {
+                    ("a class", "a number", format!("declare `{}: real`, or use a task for classes, such as `classification`", spec.name))
+                };
+                let diagnostic =
+                    Diagnostic::error("E0319", format!("the label of `{}` is {takes}, and `{}` is {has}", param.task, spec.name));
+                self.report(diagnostic.label(place, format!("this is {has}")).label(column.span, "declared here").help(help));
+                None
+            }
             ColumnKind::Class { names } => {
                 if size.as_constant() != Some(names.len() as i64) {
-                    self.report(
-                        Diagnostic::error("E0501", format!("{size} outputs for {} classes", names.len()))
-                            .label(place, format!("`{}` has {} classes: {}", spec.name, names.len(), names.join(", ")))
-                            .label(column.span, "declared here")
-                            .help(format!("give the adapter `outputs = {}`", names.len())),
-                    );
+                    let shown = if names.len() <= 8 { format!(": {}", names.join(", ")) } else { String::new() };
+                    let diagnostic = Diagnostic::error("E0501", format!("{size} outputs for {} classes", names.len()))
+                        .label(outputs.unwrap_or(place), format!("{size} outputs"))
+                        .label(place, format!("`{}` has {} classes{shown}", spec.name, names.len()))
+                        .label(column.span, "declared here");
+                    self.report(diagnostic.help(format!("give the adapter `outputs = {}`", names.len())));
                     return None;
                 }
                 self.axes[wanted.0 as usize].classes = Some(Rc::new(names.clone()));
@@ -725,12 +920,11 @@ impl Checker<'_> {
             }
             ColumnKind::Real => {
                 if size.as_constant() != Some(1) {
-                    self.report(
-                        Diagnostic::error("E0501", format!("{size} outputs for one number"))
-                            .label(place, format!("`{}` is one number", spec.name))
-                            .label(column.span, "declared here")
-                            .help("give the adapter `outputs = 1`"),
-                    );
+                    let diagnostic = Diagnostic::error("E0501", format!("{size} outputs for one number"))
+                        .label(outputs.unwrap_or(place), format!("{size} outputs"))
+                        .label(place, format!("`{}` is one number", spec.name))
+                        .label(column.span, "declared here");
+                    self.report(diagnostic.help("give the adapter `outputs = 1`"));
                     return None;
                 }
                 self.experiment.inputs.push(InputSpec {
@@ -742,7 +936,12 @@ impl Checker<'_> {
                 Some((spec.name.clone(), tensor))
             }
             _ => {
-                self.report(Diagnostic::error("E0319", format!("`{}` is not a label", spec.name)).label(place, "used as a label").label(column.span, "declared here").help("labels are `class(…)` and `real` columns"));
+                self.report(
+                    Diagnostic::error("E0319", format!("`{}` is not a label", spec.name))
+                        .label(place, "used as a label")
+                        .label(column.span, "declared here")
+                        .help("labels are `class(…)` and `real` columns"),
+                );
                 None
             }
         }
@@ -759,18 +958,22 @@ impl Checker<'_> {
                 }
                 MemberKind::Part { value: expr, .. } if member.name.text == "loss" => {
                     let value = self.eval(expr, scope);
-                    let Value::Tensor(loss) = value else { return };
+                    let Some(loss) = self.operand(&value, Some(DType::F32), expr.span) else { return };
                     if !loss.axes.is_empty() || loss.dtype != DType::F32 {
                         let shown = self.show_tensor(&loss);
-                        self.report(Diagnostic::error("E0401", "the loss of a sample is one number").label(expr.span, format!("is {shown}")).help("sum or average over its axes"));
-                        return;
+                        self.report(
+                            Diagnostic::error("E0401", "the loss of a sample is one number")
+                                .label(expr.span, format!("is {shown}"))
+                                .help("sum or average over its axes"),
+                        );
+                        continue;
                     }
                     task.loss = loss.node;
                     task.loss_span = Some(self.call_site);
                 }
                 MemberKind::Output(expr) => {
                     let value = self.eval(expr, scope);
-                    let Value::Tensor(tensor) = value else { return };
+                    let Some(tensor) = self.operand(&value, Some(DType::F32), expr.span) else { return };
                     let classes = tensor.axes.last().and_then(|axis| self.axis(*axis).classes.clone());
                     let kind = match classes {
                         Some(names) => OutputKind::Probabilities { names: names.to_vec() },
@@ -784,12 +987,23 @@ impl Checker<'_> {
                     scope.env.set(&member.name.text, Value::Tensor(tensor));
                 }
                 MemberKind::Metric(expr) => match metric(&member.name.text, expr, targets) {
-                    Some(spec) => task.metrics.push(spec),
-                    None => self.report(
-                        Diagnostic::error("E0509", "a metric is `kind(output, target)`")
-                            .label(expr.span, "not a metric")
-                            .help("kinds are accuracy, macro_f1, mcc, auroc, mse, mae, r2, pearson, spearman"),
-                    ),
+                    Some(spec) if task.outputs.iter().any(|output| output.name == spec.prediction) => task.metrics.push(spec),
+                    Some(spec) => {
+                        let outputs: Vec<&str> = task.outputs.iter().map(|output| output.name.as_str()).collect();
+                        let diagnostic = Diagnostic::error(
+                            "E0509",
+                            format!("the metric compares `{}`, which is no output of the task", spec.prediction),
+                        );
+                        self.report(
+                            diagnostic
+                                .label(expr.span, "in this metric")
+                                .help(format!("its outputs up to here are: {}", outputs.join(", "))),
+                        );
+                    }
+                    None => self
+                        .report(Diagnostic::error("E0509", "a metric is `kind(output, label)`").label(expr.span, "not a metric").help(
+                        "kinds are accuracy, macro_f1, mcc, auroc, mse, mae, r2, pearson, spearman; the label is a parameter of the task",
+                    )),
                 },
                 _ => self.report(
                     Diagnostic::error("E0509", "a task has `loss`, `output`s, `metric`s and `let`s").label(member.span, "not one of them"),
@@ -797,6 +1011,21 @@ impl Checker<'_> {
             }
         }
         self.experiment.task = Some(task);
+    }
+}
+
+/// Does an expression ask for `config(…)` of the checkpoint?
+fn reads_config(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Call(callee, args) => {
+            matches!(&callee.kind, ExprKind::Name(name) if name == "config") || args.iter().any(|arg| reads_config(&arg.value))
+        }
+        ExprKind::Binary(_, _, a, b) => reads_config(a) || reads_config(b),
+        ExprKind::Unary(_, a) => reads_config(a),
+        ExprKind::If(condition, yes, no) => [condition, yes, no].into_iter().any(|part| reads_config(part)),
+        ExprKind::Match(subject, arms) => reads_config(subject) || arms.iter().any(|(_, value)| reads_config(value)),
+        ExprKind::List(items) | ExprKind::Tuple(items) => items.iter().any(reads_config),
+        _ => false,
     }
 }
 

@@ -7,7 +7,7 @@ use mgx_ir::graph::{BinaryOp, DType, UnaryOp};
 
 use super::Checker;
 use super::builtins;
-use super::library::ItemRef;
+use super::library::{ItemRef, Library};
 use super::size::{MAX_SIZE, Size};
 use super::tensor::dtype_name;
 use super::value::{Env, Instance, Tensor, Value};
@@ -52,20 +52,21 @@ impl Checker<'_> {
             return false;
         }
         self.steps += 1;
-        let (text, help) = if self.depth > MAX_DEPTH {
-            ("nested too deeply here", "a module or a function may use itself only for less: a shorter list, or under a condition")
+        let diagnostic = if self.depth > MAX_DEPTH {
+            let (name, place) = self.library.item_at(span).map_or(("this", span), |(name, place)| (name, place));
+            Diagnostic::error("E0210", format!("the evaluation of `{name}` does not come to an end"))
+                .label(place, "uses itself again and again")
+                .help("a module or a function may use itself only for less: for a shorter list, or under a condition")
         } else if self.steps > MAX_STEPS {
-            ("still not at the end here", "what is repeated or uses itself takes too many steps: lower the numbers")
+            Diagnostic::error("E0210", "the evaluation takes too many steps")
+                .label(span, "still not at the end here")
+                .help("something is repeated too often, or uses itself too often: lower the numbers")
         } else {
             return true;
         };
         // One finding is enough: everything else would be about the same.
         self.steps = MAX_STEPS + 1;
-        let name = match &self.library.item_at(span) {
-            Some(name) => format!("the evaluation of `{name}` does not come to an end"),
-            None => "the evaluation does not come to an end".to_owned(),
-        };
-        self.report(Diagnostic::error("E0210", name).label(span, text).help(help));
+        self.report(diagnostic);
         false
     }
 
@@ -118,13 +119,11 @@ impl Checker<'_> {
                 scope.env.vars.truncate(depth);
                 value
             }
-            ExprKind::List(items) => {
-                Value::List(Rc::new(items.iter().map(|item| self.eval(item, scope)).collect()))
-            }
+            ExprKind::List(items) => Value::List(Rc::new(items.iter().map(|item| self.eval(item, scope)).collect())),
             ExprKind::Tuple(items) => Value::Tuple(Rc::new(items.iter().map(|item| self.eval(item, scope)).collect())),
-            ExprKind::Record(fields) => Value::Record(Rc::new(
-                fields.iter().map(|(name, value)| (name.text.clone(), self.eval(value, scope))).collect(),
-            )),
+            ExprKind::Record(fields) => {
+                Value::Record(Rc::new(fields.iter().map(|(name, value)| (name.text.clone(), self.eval(value, scope))).collect()))
+            }
             ExprKind::Error => Value::Error,
         }
     }
@@ -216,14 +215,14 @@ impl Checker<'_> {
             .collect();
         let mut diagnostic = Diagnostic::error("E0204", format!("`{name}` is not defined")).label(span, "not found");
         let library: Vec<String> = crate::stdlib::names("std");
-        if let Some(module) = crate::stdlib::declaring("std", name).first() {
-            diagnostic = diagnostic.help(format!("import it: `use {module}::{name}`"));
+        if let Some(import) = Library::std_import(name) {
+            diagnostic = diagnostic.help(format!("import it: `{import}`"));
         } else if let Some(near) = nearest(name, candidates.iter().map(String::as_str)) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         } else if let Some(near) = nearest(name, library.iter().map(String::as_str))
-            && let Some(module) = crate::stdlib::declaring("std", near).first()
+            && let Some(import) = Library::std_import(near)
         {
-            diagnostic = diagnostic.help(format!("did you mean `{near}`? Import it: `use {module}::{near}`"));
+            diagnostic = diagnostic.help(format!("did you mean `{near}`? Import it: `{import}`"));
         }
         self.report(diagnostic);
     }
@@ -286,7 +285,9 @@ impl Checker<'_> {
             return Value::Error;
         }
         let Value::Int { size, .. } = &at else {
-            self.report(Diagnostic::error("E0308", format!("an index is a whole number, not {}", at.describe())).label(index.span, "this value"));
+            self.report(
+                Diagnostic::error("E0308", format!("an index is a whole number, not {}", at.describe())).label(index.span, "this value"),
+            );
             return Value::Error;
         };
         let position = self.facts.apply(size).as_constant();
@@ -309,7 +310,8 @@ impl Checker<'_> {
                 Some(part) => Value::Part(Rc::clone(part)),
                 None => {
                     self.report(
-                        Diagnostic::error("E0307", format!("there is no part {position} of {}", parts.len())).label(index.span, "out of range"),
+                        Diagnostic::error("E0307", format!("there is no part {position} of {}", parts.len()))
+                            .label(index.span, "out of range"),
                     );
                     Value::Error
                 }
@@ -346,7 +348,8 @@ impl Checker<'_> {
             }
             other => {
                 self.report(
-                    Diagnostic::error("E0304", format!("a condition is a truth value, not {}", other.describe())).label(condition.span, "used as a condition"),
+                    Diagnostic::error("E0304", format!("a condition is a truth value, not {}", other.describe()))
+                        .label(condition.span, "used as a condition"),
                 );
                 Value::Error
             }
@@ -365,7 +368,8 @@ impl Checker<'_> {
             Value::Error => return Value::Error,
             other => {
                 self.report(
-                    Diagnostic::error("E0304", format!("`match` needs a choice or a text, not {}", other.describe())).label(subject.span, "this value"),
+                    Diagnostic::error("E0304", format!("`match` needs a choice or a text, not {}", other.describe()))
+                        .label(subject.span, "this value"),
                 );
                 return Value::Error;
             }
@@ -381,7 +385,10 @@ impl Checker<'_> {
             }
         }
         self.report(
-            Diagnostic::error("E0309", format!("`match` has no arm for `{text}`")).label(subject.span, format!("is `{text}`")).label(span, "in this match").help("add an arm for it, or `_ => …`"),
+            Diagnostic::error("E0309", format!("`match` has no arm for `{text}`"))
+                .label(subject.span, format!("is `{text}`"))
+                .label(span, "in this match")
+                .help("add an arm for it, or `_ => …`"),
         );
         Value::Error
     }
@@ -403,7 +410,11 @@ impl Checker<'_> {
                 continue;
             }
             let Some((name, after)) = rest.split_once('}').filter(|_| brace == "{") else {
-                self.report(Diagnostic::error("E0310", "a brace in a text without its partner").label(span, "in this text").help("write `\\{` or `\\}` for a brace itself"));
+                self.report(
+                    Diagnostic::error("E0310", "a brace in a text without its partner")
+                        .label(span, "in this text")
+                        .help("write `\\{` or `\\}` for a brace itself"),
+                );
                 return Value::Error;
             };
             rest = after;
@@ -418,12 +429,17 @@ impl Checker<'_> {
                 Value::Str(None) | Value::Variant(None) | Value::Float(None) | Value::Bool(None) => return Value::Str(None),
                 Value::Error => return Value::Error,
                 Value::Int { .. } => {
-                    self.report(Diagnostic::error("E0310", format!("`{}` differs from sample to sample and has no place in a text", name.trim())).label(span, "in this text"));
+                    self.report(
+                        Diagnostic::error("E0310", format!("`{}` differs from sample to sample and has no place in a text", name.trim()))
+                            .label(span, "in this text"),
+                    );
                     return Value::Error;
                 }
                 other => {
                     let message = format!("`{}` is {}, which has no place in a text", name.trim(), other.describe());
-                    self.report(Diagnostic::error("E0310", message).label(span, "in this text").help("numbers, texts and choices can be filled in"));
+                    self.report(
+                        Diagnostic::error("E0310", message).label(span, "in this text").help("numbers, texts and choices can be filled in"),
+                    );
                     return Value::Error;
                 }
             }
@@ -441,15 +457,13 @@ impl Checker<'_> {
             (UnaryOperator::Neg, Value::Int { size, .. }) => Value::Int { size: size.neg(), axis: None },
             (UnaryOperator::Neg, Value::Float(value)) => Value::Float(value.map(|value| -value)),
             (UnaryOperator::Not, Value::Bool(value)) => Value::Bool(value.map(|value| !value)),
-            (UnaryOperator::Neg, Value::Tensor(tensor)) if tensor.dtype != DType::Bool => {
-                Value::Tensor(self.unary(UnaryOp::Neg, tensor))
-            }
-            (UnaryOperator::Not, Value::Tensor(tensor)) if tensor.dtype == DType::Bool => {
-                Value::Tensor(self.unary(UnaryOp::Not, tensor))
-            }
+            (UnaryOperator::Neg, Value::Tensor(tensor)) if tensor.dtype != DType::Bool => Value::Tensor(self.unary(UnaryOp::Neg, tensor)),
+            (UnaryOperator::Not, Value::Tensor(tensor)) if tensor.dtype == DType::Bool => Value::Tensor(self.unary(UnaryOp::Not, tensor)),
             (_, other) => {
                 let sign = if op == UnaryOperator::Neg { "-" } else { "!" };
-                self.report(Diagnostic::error("E0302", format!("`{sign}` cannot be used on {}", other.describe())).label(span, "this value"));
+                self.report(
+                    Diagnostic::error("E0302", format!("`{sign}` cannot be used on {}", other.describe())).label(span, "this value"),
+                );
                 Value::Error
             }
         }
@@ -508,17 +522,18 @@ impl Checker<'_> {
             (Value::Str(a), Value::Str(b)) if op == B::Add => Value::Str(a.as_ref().zip(b.as_ref()).map(|(a, b)| format!("{a}{b}"))),
             (Value::List(a), Value::List(b)) if op == B::Add => Value::List(Rc::new(a.iter().chain(b.iter()).cloned().collect())),
             (Value::Tensor(_), _) | (_, Value::Tensor(_)) => self.tensor_operator(op, op_span, x, y),
-            (Value::Float(_) | Value::Int { .. }, Value::Float(_) | Value::Int { .. }) => {
-                self.number_operator(op, op_span, x.0, y.0)
-            }
+            (Value::Float(_) | Value::Int { .. }, Value::Float(_) | Value::Int { .. }) => self.number_operator(op, op_span, x.0, y.0),
             (a, b) => self.no_operator(op_span, a, b),
         }
     }
 
     fn no_operator(&mut self, op_span: Span, x: &Value, y: &Value) -> Value {
-        self.report(
-            Diagnostic::error("E0302", format!("this operator does not take {} and {}", x.describe(), y.describe())).label(op_span, "this operator"),
-        );
+        let show = |value: &Value| match value {
+            Value::Tensor(tensor) => self.show_tensor(tensor),
+            other => other.describe().to_owned(),
+        };
+        let message = format!("`{}` does not take {} and {}", self.library.sources.slice(op_span), show(x), show(y));
+        self.report(Diagnostic::error("E0302", message).label(op_span, "this operator"));
         Value::Error
     }
 
@@ -535,7 +550,8 @@ impl Checker<'_> {
                     return Value::Error;
                 }
                 let Some(quotient) = a.exact_div(&b) else {
-                    let mut diagnostic = Diagnostic::error("E0404", format!("`{a} / {b}` is not a whole number for certain")).label(op_span, format!("{a} / {b}"));
+                    let mut diagnostic = Diagnostic::error("E0404", format!("`{a} / {b}` is not a whole number for certain"))
+                        .label(op_span, format!("{a} / {b}"));
                     diagnostic = if a.as_constant().is_some() && b.as_constant().is_some() {
                         diagnostic.help("write `1.0 / 3` for a number with a fraction, `div` or `ceil_div` to round")
                     } else {
@@ -585,7 +601,9 @@ impl Checker<'_> {
     }
 
     fn too_long(&mut self, what: &str, span: Span) -> Value {
-        self.report(Diagnostic::error("E0406", format!("this {what} is too long")).label(span, format!("more than {MAX_LENGTH} elements here")));
+        self.report(
+            Diagnostic::error("E0406", format!("this {what} is too long")).label(span, format!("more than {MAX_LENGTH} elements here")),
+        );
         Value::Error
     }
 
@@ -750,7 +768,15 @@ impl Checker<'_> {
     }
 
     /// A call, with a first argument that is evaluated already where it comes from a pipe.
-    fn call_with_first(&mut self, head: &Value, callee: &Expr, first: Option<(Value, Span)>, args: &[Arg], span: Span, scope: &mut Scope) -> Value {
+    fn call_with_first(
+        &mut self,
+        head: &Value,
+        callee: &Expr,
+        first: Option<(Value, Span)>,
+        args: &[Arg],
+        span: Span,
+        scope: &mut Scope,
+    ) -> Value {
         match head {
             Value::Error => {
                 // Arguments are still looked at, for their own mistakes.
@@ -786,11 +812,18 @@ impl Checker<'_> {
                 self.apply(head, inputs, span)
             }
             Value::Absent => {
-                self.report(Diagnostic::error("E0311", "this part is absent").label(callee.span, "its condition is false").help("guard the call with the same condition: `if … { … } else { … }`"));
+                self.report(
+                    Diagnostic::error("E0311", "this part is absent")
+                        .label(callee.span, "its condition is false")
+                        .help("guard the call with the same condition: `if … { … } else { … }`"),
+                );
                 Value::Error
             }
             other => {
-                self.report(Diagnostic::error("E0312", format!("{} cannot be called", other.describe())).label(callee.span, "not a function or a part"));
+                self.report(
+                    Diagnostic::error("E0312", format!("{} cannot be called", other.describe()))
+                        .label(callee.span, "not a function or a part"),
+                );
                 Value::Error
             }
         }
@@ -806,7 +839,15 @@ impl Checker<'_> {
         values
     }
 
-    fn call_item(&mut self, item: ItemRef, callee: &Expr, first: Option<(Value, Span)>, args: &[Arg], span: Span, scope: &mut Scope) -> Value {
+    fn call_item(
+        &mut self,
+        item: ItemRef,
+        callee: &Expr,
+        first: Option<(Value, Span)>,
+        args: &[Arg],
+        span: Span,
+        scope: &mut Scope,
+    ) -> Value {
         let handle = self.library.item(item);
         match &handle.kind {
             ItemKind::Function(function) => {
@@ -817,7 +858,10 @@ impl Checker<'_> {
             ItemKind::Module(module) => self.pending_module(item, module, first, args, span, scope),
             ItemKind::Backbone(_) => self.pending_backbone(item, args, span, scope),
             ItemKind::Tokenizer(_) | ItemKind::Data(_) | ItemKind::Experiment(_) => {
-                self.report(Diagnostic::error("E0312", format!("`{}` cannot be called", handle.name.text)).label(callee.span, "not a function or a part"));
+                self.report(
+                    Diagnostic::error("E0312", format!("`{}` cannot be called", handle.name.text))
+                        .label(callee.span, "not a function or a part"),
+                );
                 Value::Error
             }
         }

@@ -10,6 +10,7 @@ use mgx_ir::plan::Init;
 use super::call::{Args, tensor_type};
 use super::expr::Scope;
 use super::library::ItemRef;
+use super::size::Size;
 use super::value::{AxisRef, Env, Instance, Pending, Tensor, Value};
 use super::{Checker, ParamInfo};
 use crate::syntax::ast::{Arg, Expr, ItemKind, Member, MemberKind, Module, ModuleRole, Name, Param, Repeat};
@@ -25,7 +26,15 @@ pub fn join(path: &str, name: &str) -> String {
 
 impl Checker<'_> {
     /// A call of a module: its arguments are bound; it gets its place later.
-    pub fn pending_module(&mut self, item: ItemRef, module: &Module, first: Option<(Value, Span)>, args: &[Arg], span: Span, scope: &mut Scope) -> Value {
+    pub fn pending_module(
+        &mut self,
+        item: ItemRef,
+        module: &Module,
+        first: Option<(Value, Span)>,
+        args: &[Arg],
+        span: Span,
+        scope: &mut Scope,
+    ) -> Value {
         let args = self.eval_args_for(&module.params, first, args, scope);
         self.pending_with(item, &module.params, args, span)
     }
@@ -50,8 +59,20 @@ impl Checker<'_> {
 
     /// Places a module at a path: binds its parameters, checks its conditions, makes its members.
     pub fn instantiate(&mut self, pending: &Pending, path: &str, key: &str, shallow: bool) -> Option<Rc<Instance>> {
+        self.depth += 8;
+        let instance = if self.goes_on(pending.span) { self.instantiate_bounded(pending, path, key, shallow) } else { None };
+        self.depth -= 8;
+        instance
+    }
+
+    fn instantiate_bounded(&mut self, pending: &Pending, path: &str, key: &str, shallow: bool) -> Option<Rc<Instance>> {
         let handle = self.library.item(pending.item);
         let ItemKind::Module(module) = &handle.kind else { return None };
+        let members = module.members.iter().map(|member| &member.name);
+        // In a task, a `let` may help the `loss` of the same name, and an output and its metric share theirs.
+        if module.role != ModuleRole::Task && !self.unique_names(members) {
+            return None;
+        }
         let instance = Rc::new(Instance {
             item: pending.item,
             path: path.to_owned(),
@@ -93,7 +114,9 @@ impl Checker<'_> {
                     Value::Int { size, axis: Some(inner) }
                 }
                 Value::Tensor(tensor) => match param.ty.as_ref().and_then(tensor_type) {
-                    Some((_, axes)) => Value::Tensor(self.match_axes(axes, &tensor, &mut scope, Some(&instance), &mut bound, place, &param.name)?),
+                    Some((_, axes)) => {
+                        Value::Tensor(self.match_axes(axes, &tensor, &mut scope, Some(&instance), &mut bound, place, &param.name)?)
+                    }
                     None => Value::Tensor(tensor),
                 },
                 other => other,
@@ -147,7 +170,9 @@ impl Checker<'_> {
             MemberKind::State { .. } if self.role_of(instance.item) == Some(ModuleRole::Optimizer) => return true,
             MemberKind::State { .. } => {
                 self.report(
-                    Diagnostic::error("E0211", "state is for optimizers").label(member.span, "in a module").help("a module's values are parameters: `param f[…]`"),
+                    Diagnostic::error("E0211", "state is for optimizers")
+                        .label(member.span, "in a module")
+                        .help("a module's values are parameters: `param f[…]`"),
                 );
                 return false;
             }
@@ -195,22 +220,48 @@ impl Checker<'_> {
         }
     }
 
-    fn repeated(&mut self, name: &str, repeat: &Repeat, value: &Expr, at: Option<&Expr>, instance: &Rc<Instance>, scope: &mut Scope) -> Value {
+    fn repeated(
+        &mut self,
+        name: &str,
+        repeat: &Repeat,
+        value: &Expr,
+        at: Option<&Expr>,
+        instance: &Rc<Instance>,
+        scope: &mut Scope,
+    ) -> Value {
         let count = match self.eval(&repeat.count, scope) {
-            Value::Int { size, .. } => self.facts.apply(&size).as_constant(),
+            Value::Int { size, .. } => match self.facts.apply(&size).as_constant() {
+                Some(count) if count < 0 => {
+                    self.report(
+                        Diagnostic::error("E0317", format!("a part cannot be repeated {count} times"))
+                            .label(repeat.count.span, "less than zero"),
+                    );
+                    return Value::Error;
+                }
+                count => count,
+            },
             Value::Error => return Value::Error,
             other => {
-                self.report(Diagnostic::error("E0304", format!("a number of repetitions is an integer, not {}", other.describe())).label(repeat.count.span, "this value"));
+                self.report(
+                    Diagnostic::error("E0304", format!("a number of repetitions is an integer, not {}", other.describe()))
+                        .label(repeat.count.span, "this value"),
+                );
                 return Value::Error;
             }
         };
         // Checked by itself, a module has an unknown number of parts: one stands for all.
-        let known = count.unwrap_or(1).max(0);
+        let known = count.unwrap_or(1);
         let mut parts = Vec::new();
         for index in 0..known {
+            if !self.goes_on(repeat.span) {
+                return Value::Error;
+            }
             let depth = scope.env.vars.len();
             if let Some(index_name) = &repeat.index {
-                scope.env.set(&index_name.text, if count.is_some() { Value::int(index) } else { Value::Int { size: self.unknown_size(&index_name.text), axis: None } });
+                scope.env.set(
+                    &index_name.text,
+                    if count.is_some() { Value::int(index) } else { Value::Int { size: self.unknown_size(&index_name.text), axis: None } },
+                );
             }
             let part = self.eval(value, scope);
             let key = match at {
@@ -223,7 +274,9 @@ impl Checker<'_> {
                 Value::Part(part) => parts.push(part),
                 Value::Error => return Value::Error,
                 other => {
-                    self.report(Diagnostic::error("E0312", format!("{} cannot be repeated", other.describe())).label(value.span, "not a part"));
+                    self.report(
+                        Diagnostic::error("E0312", format!("{} cannot be repeated", other.describe())).label(value.span, "not a part"),
+                    );
                     return Value::Error;
                 }
             }
@@ -240,14 +293,24 @@ impl Checker<'_> {
                 Value::Str(None) => Some(String::new()),
                 Value::Error => None,
                 other => {
-                    self.report(Diagnostic::error("E0301", format!("`at` takes a text, not {}", other.describe())).label(expr.span, "this value"));
+                    self.report(
+                        Diagnostic::error("E0301", format!("`at` takes a text, not {}", other.describe())).label(expr.span, "this value"),
+                    );
                     None
                 }
             },
         }
     }
 
-    fn parameter(&mut self, ty: &crate::syntax::ast::TypeExpr, init: &Value, init_span: Span, path: String, key: String, scope: &mut Scope) -> Value {
+    fn parameter(
+        &mut self,
+        ty: &crate::syntax::ast::TypeExpr,
+        init: &Value,
+        init_span: Span,
+        path: String,
+        key: String,
+        scope: &mut Scope,
+    ) -> Value {
         let Some((DType::F32, entries)) = tensor_type(ty) else {
             self.report(Diagnostic::error("E0301", "a parameter is a tensor `f[…]`").label(ty.span, "this type"));
             return Value::Error;
@@ -267,19 +330,30 @@ impl Checker<'_> {
         };
         let Some(axes) = self.declared_axes(entries, scope, true) else { return Value::Error };
         let axes: Vec<AxisRef> = axes.into_iter().flatten().collect();
+        self.span = ty.span;
         let shown: Vec<String> = axes.iter().map(|axis| self.axis(*axis).name.clone()).collect();
-        let sizes: Vec<Option<u64>> = axes.iter().map(|axis| self.axis_size(*axis).as_constant().and_then(|size| u64::try_from(size).ok())).collect();
+        let sizes: Vec<Option<u64>> =
+            axes.iter().map(|axis| self.axis_size(*axis).as_constant().and_then(|size| u64::try_from(size).ok())).collect();
         let spans = vec![self.span];
         let trainable = self.trainable;
         let graph_axes: Option<Vec<_>> = axes.iter().map(|axis| self.axis(*axis).graph).collect();
         let span = ty.span;
-        let Some(emission) = self.emission.as_mut() else {
-            return Value::Tensor(Tensor { dtype: DType::F32, axes, per_sample: false, node: None });
-        };
+        if self.emission.is_none() {
+            return if self.possible_axes(&axes) {
+                Value::Tensor(Tensor { dtype: DType::F32, axes, per_sample: false, node: None })
+            } else {
+                Value::Error
+            };
+        }
         let (Some(graph_axes), Some(shape)) = (graph_axes, sizes.into_iter().collect::<Option<Vec<u64>>>()) else {
-            self.report(Diagnostic::error("E0403", "a parameter's axes have sizes that are the same for all samples").label(span, "this type"));
+            let diagnostic = self.ragged_parameter(Some(&axes), span);
+            self.report(diagnostic);
             return Value::Error;
         };
+        if !self.possible_axes(&axes) {
+            return Value::Error;
+        }
+        let Some(emission) = self.emission.as_mut() else { return Value::Error };
         let id = ParamId(emission.graph.params.len() as u32);
         emission.graph.params.push(GraphParam { path: path.clone(), axes: graph_axes.clone(), trainable });
         emission.params.push(ParamInfo { path, key, axes: shown, shape, init, trainable, network: emission.network });
@@ -288,13 +362,37 @@ impl Checker<'_> {
         Value::Tensor(Tensor { dtype: DType::F32, axes, per_sample: false, node: Some(node) })
     }
 
+    /// What is said of a parameter whose size, or whose start, depends on the length of a sample: which columns are to blame, and what helps. Axes without such a
+    /// size have one that no axis can have.
+    pub fn ragged_parameter(&self, axes: Option<&[AxisRef]>, span: Span) -> Diagnostic {
+        let part = self.library.item_at(span).map_or_else(|| "a part".to_owned(), |(name, _)| format!("`{name}`"));
+        let sizes: Vec<Size> = axes.into_iter().flatten().map(|axis| self.axis_size(*axis)).collect();
+        if axes.is_some() && !sizes.iter().any(Size::is_ragged) {
+            let impossible =
+                sizes.iter().find(|size| size.as_constant().is_none_or(|size| size < 0)).map_or_else(String::new, Size::to_string);
+            return Diagnostic::error("E0407", format!("a parameter of {part} has the impossible size {impossible}"))
+                .label(span, "this parameter");
+        }
+        let message = format!("the parameters of {part} depend on the length of a sequence, which differs from sample to sample");
+        let mut diagnostic = Diagnostic::error("E0403", message).label(span, "parameters are the same for all samples");
+        let lengths = axes.map(|_| sizes.iter().flat_map(Size::lengths).collect::<Vec<_>>());
+        for (name, word, place) in self.ragged_columns(lengths.as_deref()) {
+            diagnostic = diagnostic.label(place, format!("the sequences of `{name}` may differ in length"));
+            diagnostic = diagnostic.help(format!(
+                "if they all have one length, promise it: `{name}: {word}(length = 60)`; if not, use a part that pools over the sequence"
+            ));
+        }
+        diagnostic
+    }
+
     /// A member of a part of which only the signature is known.
     pub fn declared_member(&mut self, instance: &Rc<Instance>, name: &Name) -> Value {
         let handle = self.library.item(instance.item);
         let ItemKind::Module(module) = &handle.kind else { return Value::Error };
         let Some(member) = module.members.iter().find(|member| member.name.text == name.text) else {
             let known: Vec<&str> = module.members.iter().map(|member| member.name.text.as_str()).collect();
-            let mut diagnostic = Diagnostic::error("E0205", format!("`{}` has no part `{}`", handle.name.text, name.text)).label(name.span, "not found");
+            let mut diagnostic =
+                Diagnostic::error("E0205", format!("`{}` has no part `{}`", handle.name.text, name.text)).label(name.span, "not found");
             if let Some(near) = mgx_diag::nearest(&name.text, known) {
                 diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
             }
@@ -307,7 +405,8 @@ impl Checker<'_> {
                 let value = self.declared_value(ty, &mut scope, false, name.span);
                 if let Value::Tensor(tensor) = &value {
                     let outer = instance.outer.borrow().clone();
-                    let pairs: Vec<_> = tensor.axes.iter().filter_map(|axis| outer.iter().find(|(inner, _)| inner == axis).copied()).collect();
+                    let pairs: Vec<_> =
+                        tensor.axes.iter().filter_map(|axis| outer.iter().find(|(inner, _)| inner == axis).copied()).collect();
                     return Value::Tensor(self.rename(tensor, &pairs));
                 }
                 value

@@ -56,11 +56,12 @@ impl<'w> Library<'w> {
 
     /// Loads a user's file by its path.
     pub fn load_path(&mut self, path: &str) -> Option<usize> {
-        self.load_user(path).map_err(|reason| {
-            let diagnostic = Diagnostic::error("E0201", format!("cannot read `{path}`: {reason}"));
-            self.diagnostics.push(diagnostic.help("give the path of an .mgx file"));
-        })
-        .ok()
+        self.load_user(path)
+            .map_err(|reason| {
+                let diagnostic = Diagnostic::error("E0201", format!("cannot read `{path}`: {reason}"));
+                self.diagnostics.push(diagnostic.help("give the path of an .mgx file"));
+            })
+            .ok()
     }
 
     /// A user's file, or why it cannot be had.
@@ -98,6 +99,11 @@ impl<'w> Library<'w> {
             self.import(index, key, item);
         }
         index
+    }
+
+    /// Has a source errors of syntax?
+    pub fn has_errors(&self, file: FileId) -> bool {
+        self.diagnostics.iter().any(|diagnostic| diagnostic.is_error() && diagnostic.labels.iter().any(|label| label.span.file == file))
     }
 
     /// Is it a source of the standard library?
@@ -174,8 +180,8 @@ impl<'w> Library<'w> {
             Err(reason) => {
                 let place = item.path.first().zip(item.path.last()).map_or(item.span, |(first, last)| first.span.to(last.span));
                 let diagnostic = Diagnostic::error("E0201", format!("cannot read `{relative}`: {reason}")).label(place, "imported here");
-                let help = match item.names.first().and_then(|wanted| stdlib::declaring("std", &wanted.name.text).into_iter().next()) {
-                    Some(module) => format!("the standard library has it: `use {module}::{}`", item.names[0].name.text),
+                let help = match item.names.first().and_then(|wanted| Self::std_import(&wanted.name.text)) {
+                    Some(import) => format!("the standard library has it: `{import}`"),
                     None => "a path that does not begin with `std` names a file beside this one".to_owned(),
                 };
                 self.diagnostics.push(diagnostic.help(help));
@@ -204,31 +210,36 @@ impl<'w> Library<'w> {
 
     fn unknown_import(&mut self, path: &[&str], wanted: &ast::UseName, known: &[String], span: Span) {
         let joined = path.join("::");
-        let mut diagnostic = Diagnostic::error("E0203", format!("there is no `{}` in `{joined}`", wanted.name.text))
-            .label(wanted.name.span, "not found");
-        let elsewhere = stdlib::declaring("std", &wanted.name.text);
-        if let Some(module) = elsewhere.first() {
-            diagnostic = diagnostic.help(format!("it is in another module: `use {module}::{}`", wanted.name.text));
+        let mut diagnostic =
+            Diagnostic::error("E0203", format!("there is no `{}` in `{joined}`", wanted.name.text)).label(wanted.name.span, "not found");
+        if let Some(import) = Self::std_import(&wanted.name.text) {
+            diagnostic = diagnostic.help(format!("it is in another module: `{import}`"));
         } else if let Some(near) = nearest(&wanted.name.text, known.iter().map(String::as_str)) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         } else if !known.is_empty() {
             diagnostic = diagnostic.help(format!("`{joined}` has: {}", known.join(", ")));
         } else if path.first() == Some(&"std") {
-            diagnostic = diagnostic.label(span, "the standard library has no such module").help(format!(
-                "the standard library has: {}",
-                stdlib::modules().collect::<Vec<_>>().join(", ")
-            ));
+            diagnostic = diagnostic
+                .label(span, "the standard library has no such module")
+                .help(format!("the standard library has: {}", stdlib::modules().collect::<Vec<_>>().join(", ")));
         }
         self.diagnostics.push(diagnostic);
     }
 
-    /// The name of the declaration that a place is in.
-    pub fn item_at(&self, span: Span) -> Option<&str> {
+    /// The declaration that a place is in: its name, and where that stands.
+    pub fn item_at(&self, span: Span) -> Option<(&str, Span)> {
         let items = self.files.iter().flat_map(|file| &file.ast.items);
         items
             .filter(|item| item.span.file == span.file && item.span.start <= span.start && span.end <= item.span.end)
-            .map(|item| item.name.text.as_str())
+            .map(|item| (item.name.text.as_str(), item.name.span))
             .next()
+    }
+
+    /// How a name of the standard library is imported: of its folder, which shows what its files declare.
+    pub fn std_import(name: &str) -> Option<String> {
+        let module = stdlib::declaring("std", name).into_iter().next()?;
+        let folder = module.split("::").take(2).collect::<Vec<_>>().join("::");
+        Some(format!("use {folder}::{name}"))
     }
 
     /// What a name means in a file: declared, imported, or of the prelude.

@@ -11,6 +11,7 @@ mod experiment;
 mod expr;
 mod instance;
 mod library;
+mod resolve;
 mod settings;
 mod size;
 mod tensor;
@@ -106,6 +107,8 @@ pub struct Checked {
     pub experiments: Vec<Elaborated>,
     /// The names of all experiments of the file.
     pub names: Vec<String>,
+    /// The file's text as it is run: with the values from the command line, and absolute paths.
+    pub resolved: String,
 }
 
 impl Checked {
@@ -128,6 +131,7 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
             match &declaration.kind {
                 ItemKind::Module(_) => checker.check_module(item),
                 ItemKind::Data(_) => {
+                    checker.restart();
                     checker.table_of(item);
                 }
                 ItemKind::Experiment(_) => {
@@ -150,7 +154,13 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
 ///
 /// # Errors
 /// Everything that [`check`] would find.
-pub fn elaborate(world: &dyn World, path: &str, overrides: &[Override], experiment: &str, training: bool) -> Result<Elaborated, (SourceMap, Vec<Diagnostic>)> {
+pub fn elaborate(
+    world: &dyn World,
+    path: &str,
+    overrides: &[Override],
+    experiment: &str,
+    training: bool,
+) -> Result<Elaborated, (SourceMap, Vec<Diagnostic>)> {
     let mut checker = Checker::new(world);
     let elaborated = checker.load(path, overrides).and_then(|file| {
         let item = checker.experiment_named(file, experiment)?;

@@ -1,13 +1,13 @@
 //! `train { … }`, `predict { … }` and values from the command line.
 
-use mgx_diag::{Diagnostic, Span};
+use mgx_diag::{Diagnostic, Span, nearest};
 use mgx_ir::graph::{DType, Graph, NodeId, Op, Output, Type};
 use mgx_ir::plan::{BatchSpec, EarlyStop, Monitor};
 
 use super::expr::Scope;
 use super::value::{AxisRef, Env, Pending, Tensor, Value};
 use super::{Checker, Emission, Override};
-use crate::syntax::ast::{Arg, Body, Expr, ExprKind, FieldKind, ItemKind, MemberKind, ModuleRole, Name};
+use crate::syntax::ast::{Arg, Body, Expr, ExprKind, Field, FieldKind, File, Item, ItemKind, MemberKind, ModuleRole, Name};
 use crate::syntax::parse_expr;
 
 /// `train { … }`, evaluated.
@@ -45,9 +45,33 @@ pub struct PredictSettings {
 }
 
 const TRAIN_FIELDS: [&str; 16] = [
-    "epochs", "max_steps", "batch_size", "batch_tokens", "optimizer", "schedule", "clip_norm", "accumulate", "shuffle", "monitor", "mode",
-    "patience", "min_delta", "log_every", "checkpoint_every", "precision",
+    "epochs",
+    "max_steps",
+    "batch_size",
+    "batch_tokens",
+    "optimizer",
+    "schedule",
+    "clip_norm",
+    "accumulate",
+    "shuffle",
+    "monitor",
+    "mode",
+    "patience",
+    "min_delta",
+    "log_every",
+    "checkpoint_every",
+    "precision",
 ];
+
+const PREDICT_FIELDS: [&str; 3] = ["on", "batch_size", "batch_tokens"];
+
+/// When training stops early, as far as it is written.
+#[derive(Default)]
+struct StopSettings {
+    patience: Option<u64>,
+    min_delta: f64,
+    mode: Option<Monitor>,
+}
 
 impl Checker<'_> {
     pub fn train_settings(&mut self, body: &Body, file: usize) -> Option<TrainSettings> {
@@ -72,61 +96,86 @@ impl Checker<'_> {
             log_every: 50,
             checkpoint_every: None,
         };
-        let mut patience = None;
-        let mut min_delta = 0.0;
-        let mut mode = None;
+        self.unique_fields(block);
+        let mut stop = StopSettings::default();
+        let mut ok = true;
         for field in &block.fields {
-            let FieldKind::Value(expr) = &field.kind else {
-                self.unknown_option("train", &field.name, TRAIN_FIELDS.into_iter());
-                return None;
-            };
-            match field.name.text.as_str() {
-                "epochs" => settings.epochs = Some(self.positive(expr, &mut scope)?),
-                "max_steps" => settings.max_steps = Some(self.positive(expr, &mut scope)?),
-                "batch_size" => settings.batch = BatchSpec::Samples(self.positive(expr, &mut scope)?),
-                "batch_tokens" => settings.batch = BatchSpec::Tokens(self.positive(expr, &mut scope)?),
-                "optimizer" => self.optimizer(expr, &mut settings, &mut scope)?,
-                "schedule" => settings.schedule = self.schedule(expr, &mut scope)?,
-                "clip_norm" => settings.clip_norm = Some(self.number_in(expr, &mut scope, f64::MIN_POSITIVE, f64::MAX)?),
-                "accumulate" => settings.accumulate = self.positive(expr, &mut scope)?,
-                "shuffle" => settings.shuffle = matches!(self.eval(expr, &mut scope), Value::Bool(Some(true))),
-                "monitor" => settings.monitor = self.monitor(expr)?,
-                "mode" => mode = Some(self.choice(expr, &[("min", Monitor::Min), ("max", Monitor::Max)])?),
-                "patience" => patience = Some(self.positive(expr, &mut scope)?),
-                "min_delta" => min_delta = self.number_in(expr, &mut scope, 0.0, f64::MAX)?,
-                "log_every" => settings.log_every = self.positive(expr, &mut scope)?,
-                "checkpoint_every" => settings.checkpoint_every = Some(self.positive(expr, &mut scope)?),
-                "precision" => self.choice(expr, &[("f32", ())])?,
-                _ => {
-                    self.unknown_option("train", &field.name, TRAIN_FIELDS.into_iter());
-                    return None;
-                }
-            }
+            ok &= self.train_field(field, &mut settings, &mut stop, &mut scope).is_some();
+        }
+        if !ok || self.library.has_errors(span.file) {
+            return None;
         }
         if settings.epochs.is_none() && settings.max_steps.is_none() {
-            self.report(Diagnostic::error("E0550", "`train` does not say how long").label(span, "in this block").help("add `epochs = 10` or `max_steps = 1000`"));
+            self.report(
+                Diagnostic::error("E0550", "`train` does not say how long")
+                    .label(span, "in this block")
+                    .help("add `epochs = 10` or `max_steps = 1000`"),
+            );
             return None;
         }
         if settings.optimizer_name.is_empty() {
-            self.report(Diagnostic::error("E0550", "`train` has no optimizer").label(span, "in this block").help("add `optimizer = adamw(lr = 1e-3)` and `use std::optimizers::adamw`"));
+            self.report(
+                Diagnostic::error("E0550", "`train` has no optimizer")
+                    .label(span, "in this block")
+                    .help("add `optimizer = adamw(lr = 1e-3)` and `use std::optimizers::adamw`"),
+            );
             return None;
         }
         // A loss or an error is better when it is smaller; every other metric when it is greater.
         let small = ["valid_loss", "valid_mse", "valid_mae"].contains(&settings.monitor.as_str());
-        settings.mode = mode.unwrap_or(if small { Monitor::Min } else { Monitor::Max });
-        settings.early_stop = patience.map(|patience| EarlyStop { patience, min_delta });
+        settings.mode = stop.mode.unwrap_or(if small { Monitor::Min } else { Monitor::Max });
+        settings.early_stop = stop.patience.map(|patience| EarlyStop { patience, min_delta: stop.min_delta });
         Some(settings)
     }
 
-    fn block<'a>(&mut self, body: &'a Body, name: &str) -> Option<(&'a Body, Span)> {
-        let known = ["train", "evaluate", "predict"];
-        for field in &body.fields {
-            if let FieldKind::Block(_) = &field.kind
-                && !known.contains(&field.name.text.as_str())
-            {
-                self.unknown_option("experiment", &field.name, known.into_iter());
+    /// Reads one setting of `train`.
+    fn train_field(&mut self, field: &Field, settings: &mut TrainSettings, stop: &mut StopSettings, scope: &mut Scope) -> Option<()> {
+        let FieldKind::Value(expr) = &field.kind else {
+            self.unknown_option("train", &field.name, TRAIN_FIELDS.into_iter());
+            return None;
+        };
+        match field.name.text.as_str() {
+            "epochs" => settings.epochs = Some(self.positive(expr, scope)?),
+            "max_steps" => settings.max_steps = Some(self.positive(expr, scope)?),
+            "batch_size" => settings.batch = BatchSpec::Samples(self.positive(expr, scope)?),
+            "batch_tokens" => settings.batch = BatchSpec::Tokens(self.positive(expr, scope)?),
+            "optimizer" => self.optimizer(expr, settings, scope)?,
+            "schedule" => settings.schedule = self.schedule(expr, scope)?,
+            "clip_norm" => settings.clip_norm = Some(self.number_in(expr, scope, f64::MIN_POSITIVE, f64::MAX)?),
+            "accumulate" => settings.accumulate = self.positive(expr, scope)?,
+            "shuffle" => settings.shuffle = self.truth(expr, scope)?,
+            "monitor" => settings.monitor = self.monitor(expr)?,
+            "mode" => stop.mode = Some(self.choice(expr, &[("min", Monitor::Min), ("max", Monitor::Max)])?),
+            "patience" => stop.patience = Some(self.positive(expr, scope)?),
+            "min_delta" => stop.min_delta = self.number_in(expr, scope, 0.0, f64::MAX)?,
+            "log_every" => settings.log_every = self.positive(expr, scope)?,
+            "checkpoint_every" => settings.checkpoint_every = Some(self.positive(expr, scope)?),
+            "precision" => self.choice(expr, &[("f32", ())])?,
+            _ => {
+                self.unknown_option("train", &field.name, TRAIN_FIELDS.into_iter());
+                return None;
             }
         }
+        Some(())
+    }
+
+    /// Reports blocks of an experiment that mean nothing, and settings without a block.
+    pub fn known_blocks(&mut self, body: &Body) {
+        let known = ["train", "predict"];
+        for field in &body.fields {
+            let name = field.name.text.as_str();
+            match &field.kind {
+                FieldKind::Block(_) if !known.contains(&name) => self.unknown_option("experiment", &field.name, known.into_iter()),
+                FieldKind::Value(_) if known.contains(&name) => {
+                    let diagnostic = Diagnostic::error("E0318", format!("`{name}` is a block")).label(field.name.span, "not a value");
+                    self.report(diagnostic.help(format!("write `{name} {{ … }}`")));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn block<'a>(&mut self, body: &'a Body, name: &str) -> Option<(&'a Body, Span)> {
         body.fields.iter().find(|field| field.name.text == name).and_then(|field| match &field.kind {
             FieldKind::Block(block) => Some((block, field.name.span)),
             _ => None,
@@ -142,9 +191,25 @@ impl Checker<'_> {
         Some(number)
     }
 
+    /// `true` or `false`.
+    fn truth(&mut self, expr: &Expr, scope: &mut Scope) -> Option<bool> {
+        match self.eval(expr, scope) {
+            Value::Bool(Some(truth)) => Some(truth),
+            Value::Error => None,
+            other => {
+                self.report(
+                    Diagnostic::error("E0301", format!("`true` or `false` is wanted, not {}", other.describe()))
+                        .label(expr.span, "this value"),
+                );
+                None
+            }
+        }
+    }
+
     /// `valid_loss`, or `valid_` and the name of a metric of the task.
     fn monitor(&mut self, expr: &Expr) -> Option<String> {
-        let metrics: Vec<String> = self.experiment_metrics();
+        // Without a task nothing is known of its metrics; that it is missing is reported elsewhere.
+        let metrics: Vec<String> = self.experiment.task_metrics()?;
         let mut choices = vec!["valid_loss".to_owned()];
         choices.extend(metrics.iter().map(|name| format!("valid_{name}")));
         let pairs: Vec<(&str, &str)> = choices.iter().map(|name| (name.as_str(), name.as_str())).collect();
@@ -156,14 +221,21 @@ impl Checker<'_> {
         let mut batch = None;
         let Some((block, _)) = self.block(body, "predict") else { return (settings, batch) };
         settings.declared = true;
+        self.unique_fields(block);
         let mut scope = Scope { file, env: Env::default(), experiment: true, instance: None };
         for field in &block.fields {
-            let FieldKind::Value(expr) = &field.kind else { continue };
+            let FieldKind::Value(expr) = &field.kind else {
+                self.unknown_option("predict", &field.name, PREDICT_FIELDS.into_iter());
+                continue;
+            };
             match field.name.text.as_str() {
-                "on" => settings.on = self.choice(expr, &[("train", "train"), ("valid", "valid"), ("test", "test"), ("all", "all")]).map(str::to_owned),
+                "on" => {
+                    settings.on =
+                        self.choice(expr, &[("train", "train"), ("valid", "valid"), ("test", "test"), ("all", "all")]).map(str::to_owned)
+                }
                 "batch_size" => batch = self.positive(expr, &mut scope).map(BatchSpec::Samples),
                 "batch_tokens" => batch = self.positive(expr, &mut scope).map(BatchSpec::Tokens),
-                _ => self.unknown_option("predict", &field.name, ["on", "batch_size", "batch_tokens"].into_iter()),
+                _ => self.unknown_option("predict", &field.name, PREDICT_FIELDS.into_iter()),
             }
         }
         (settings, batch)
@@ -183,13 +255,15 @@ impl Checker<'_> {
             return None;
         };
         let handle = self.library.item(item);
-        let ItemKind::Module(module) = &handle.kind else { return None };
-        if module.role != role {
-            self.report(
-                Diagnostic::error("E0301", format!("`{}` is not {what}", handle.name.text)).label(expr.span, "this value").label(handle.name.span, "declared here"),
-            );
-            return None;
-        }
+        let module = match &handle.kind {
+            ItemKind::Module(module) if module.role == role => module,
+            _ => {
+                let diagnostic =
+                    Diagnostic::error("E0301", format!("`{}` is not {what}", handle.name.text)).label(callee.span, "this value");
+                self.report(diagnostic.label(handle.name.span, "declared here"));
+                return None;
+            }
+        };
         let Value::Pending(pending) = self.pending_module(item, module, None, args, expr.span, scope) else { return None };
         Some((pending, handle.name.text.clone()))
     }
@@ -204,25 +278,40 @@ impl Checker<'_> {
             .and_then(|(_, value, _)| self.as_number(value))
             .filter(|lr| *lr >= 0.0 && lr.is_finite())
             .or_else(|| {
-                self.report(Diagnostic::error("E0317", "an optimizer needs a learning rate, zero or greater").label(expr.span, "`lr` is missing or out of range").help("write `lr = 1e-3`"));
+                self.report(
+                    Diagnostic::error("E0317", "an optimizer needs a learning rate, zero or greater")
+                        .label(expr.span, "`lr` is missing or out of range")
+                        .help("write `lr = 1e-3`"),
+                );
                 None
             })?;
         let handle = self.library.item(pending.item);
         let ItemKind::Module(module) = &handle.kind else { return None };
-        let states: Vec<String> =
-            module.members.iter().filter(|member| matches!(member.kind, MemberKind::State { .. })).map(|member| member.name.text.clone()).collect();
+        let states: Vec<String> = module
+            .members
+            .iter()
+            .filter(|member| matches!(member.kind, MemberKind::State { .. }))
+            .map(|member| member.name.text.clone())
+            .collect();
         let outer = self.emission.replace(Emission::default());
         // The trainable memory as one vector; its length is put in when the plan is made.
         let axis = self.placeholder_axis("n");
         let vectors = ["param", "gradient"].into_iter().map(str::to_owned).chain(states.iter().cloned());
-        let mut args: Vec<(Option<Name>, Value, Span)> =
-            vectors.map(|name| self.named_input(&name, vec![axis], expr.span)).collect();
+        let mut args: Vec<(Option<Name>, Value, Span)> = vectors.map(|name| self.named_input(&name, vec![axis], expr.span)).collect();
         args.extend(["learning_rate", "step"].map(|name| self.named_input(name, Vec::new(), expr.span)));
         let result = self.call_role(&pending, "update", args, expr.span);
         let emission = std::mem::replace(&mut self.emission, outer)?;
         let mut graph = emission.graph;
         for (name, node) in result? {
             graph.outputs.push(Output { name, node });
+        }
+        let wanted = std::iter::once("param").chain(states.iter().map(String::as_str));
+        let missing: Vec<&str> = wanted.filter(|name| !graph.outputs.iter().any(|output| output.name == *name)).collect();
+        if !missing.is_empty() {
+            let message = format!("`update` of `{}` does not give {}", handle.name.text, missing.join(", "));
+            let diagnostic = Diagnostic::error("E0551", message).label(expr.span, "used here").label(handle.name.span, "declared here");
+            self.report(diagnostic.help("the result of `update` is a record of `param` and every state: `(param = …, m = …)`"));
+            return None;
         }
         settings.optimizer = graph;
         settings.states = states;
@@ -284,12 +373,13 @@ impl Checker<'_> {
                 let tensor = self.operand(&value, Some(DType::F32), span)?;
                 tensor.node.map(|node| vec![("factor".to_owned(), node)])
             }
-            _ => None,
+            Value::Error => None,
+            other => {
+                let message = format!("`{function}` of `{}` gives {}, not numbers", handle.name.text, other.describe());
+                self.report(Diagnostic::error("E0551", message).label(span, "used here").label(handle.name.span, "declared here"));
+                None
+            }
         }
-    }
-
-    fn experiment_metrics(&self) -> Vec<String> {
-        self.experiment.task_metrics()
     }
 }
 
@@ -318,37 +408,70 @@ pub fn apply_overrides(checker: &mut Checker<'_>, file: usize, overrides: &[Over
         let mut ast = (*checker.library.files[file].ast).clone();
         let mut changed = false;
         for item in &mut ast.items {
-            let (body, rest) = match &mut item.kind {
-                ItemKind::Experiment(body) => {
-                    let rest = if segments.first() == Some(&item.name.text.as_str()) { &segments[1..] } else { &segments[..] };
-                    (body, rest)
-                }
-                ItemKind::Data(data) if segments.first() == Some(&item.name.text.as_str()) => {
-                    if segments.len() == 2 && segments[1] == "path" {
-                        changed |= set_argument(&mut data.source, None, &value, path_span);
-                        continue;
-                    }
-                    (&mut data.body, &segments[1..])
-                }
-                _ => continue,
-            };
-            changed |= set_field(body, rest, &value, path_span);
+            changed |= set_in_item(item, &segments, &value, path_span);
         }
         if !changed {
-            checker.report(
-                Diagnostic::error("E0212", format!("there is nothing at `{}`", change.path))
-                    .label(path_span, "not found")
-                    .help("name a field or an option of a call: `train.batch_size=16`, `encoder.max_length=128`, `seed=1`"),
-            );
+            let mut diagnostic = Diagnostic::error("E0212", format!("there is nothing at `{}`", change.path)).label(path_span, "not found");
+            let known = settable_paths(&ast);
+            diagnostic = match nearest(&change.path, known.iter().map(String::as_str)) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None => diagnostic.help("name a field, or an option of a call: `train.batch_size=16`, `encoder.max_length=128`, `seed=1`"),
+            };
+            checker.report(diagnostic);
         }
         checker.library.files[file].ast = std::rc::Rc::new(ast);
     }
 }
 
-/// Sets `a.b.c` below a body; a field of an experiment or of its blocks may be new.
-fn set_field(body: &mut Body, path: &[&str], value: &Expr, span: Span) -> bool {
+fn set_in_item(item: &mut Item, segments: &[&str], value: &Expr, span: Span) -> bool {
+    let own = segments.first() == Some(&item.name.text.as_str());
+    match &mut item.kind {
+        ItemKind::Experiment(body) => set_field(body, if own { &segments[1..] } else { segments }, &["seed"], value, span),
+        ItemKind::Data(data) if own && segments[1..] == ["path"] => set_argument(&mut data.source, None, value, span),
+        ItemKind::Data(data) if own => set_field(&mut data.body, &segments[1..], &["split"], value, span),
+        _ => false,
+    }
+}
+
+/// The paths that exist in a file, and the settings of its blocks that could, for suggestions.
+fn settable_paths(ast: &File) -> Vec<String> {
+    let mut paths = vec!["seed".to_owned()];
+    for item in &ast.items {
+        let (body, prefix) = match &item.kind {
+            ItemKind::Experiment(body) => (body, String::new()),
+            ItemKind::Data(data) => (&data.body, format!("{}.", item.name.text)),
+            _ => continue,
+        };
+        if let ItemKind::Data(_) = item.kind {
+            paths.push(format!("{prefix}path"));
+        }
+        for field in &body.fields {
+            let name = &field.name.text;
+            paths.push(format!("{prefix}{name}"));
+            match &field.kind {
+                FieldKind::Block(_) => paths.extend(settings_of(name).iter().map(|setting| format!("{prefix}{name}.{setting}"))),
+                FieldKind::Value(Expr { kind: ExprKind::Call(_, args), .. }) => {
+                    paths.extend(args.iter().filter_map(|arg| arg.name.as_ref()).map(|arg| format!("{prefix}{name}.{}", arg.text)));
+                }
+                _ => {}
+            }
+        }
+    }
+    paths
+}
+
+/// The settings of a block of an experiment.
+fn settings_of(block: &str) -> &'static [&'static str] {
+    match block {
+        "train" => &TRAIN_FIELDS,
+        "predict" => &PREDICT_FIELDS,
+        _ => &[],
+    }
+}
+
+/// Sets `a.b.c` below a body; the fields that are named in `settable`, and settings of blocks, may be new.
+fn set_field(body: &mut Body, path: &[&str], settable: &[&str], value: &Expr, span: Span) -> bool {
     let [first, rest @ ..] = path else { return false };
-    let settable = ["seed", "epochs", "max_steps"].contains(first) || TRAIN_FIELDS.contains(first) || *first == "on";
     match body.fields.iter_mut().find(|field| field.name.text == *first) {
         Some(field) => match &mut field.kind {
             FieldKind::Value(expr) if rest.is_empty() => {
@@ -356,10 +479,10 @@ fn set_field(body: &mut Body, path: &[&str], value: &Expr, span: Span) -> bool {
                 true
             }
             FieldKind::Value(expr) => set_in_expr(expr, rest, value, span),
-            FieldKind::Block(block) => set_field(block, rest, value, span),
+            FieldKind::Block(block) => set_field(block, rest, settings_of(first), value, span),
             FieldKind::Typed { .. } => false,
         },
-        None if rest.is_empty() && settable => {
+        None if rest.is_empty() && settable.contains(first) => {
             let name = Name { text: (*first).to_owned(), span };
             body.fields.push(crate::syntax::ast::Field { doc: None, name, kind: FieldKind::Value(value.clone()), span });
             true
@@ -380,7 +503,7 @@ fn set_in_expr(expr: &mut Expr, path: &[&str], value: &Expr, span: Span) -> bool
             set_argument(expr, Some(option), value, span)
         }
         // A bare name becomes a call with the option.
-        ExprKind::Name(name) if path.len() == 1 || path[0] == name => {
+        ExprKind::Name(name) if path.len() == 1 || (path.len() == 2 && path[0] == name) => {
             let callee = Expr { kind: ExprKind::Name(name.clone()), span: expr.span };
             expr.kind = ExprKind::Call(Box::new(callee), Vec::new());
             set_argument(expr, path.last().copied(), value, span)

@@ -111,6 +111,19 @@ impl Size {
         Self::atom(make(Box::new(a.clone()), Box::new(b.clone()))).bounded()
     }
 
+    /// The sample lengths that it depends on.
+    pub fn lengths(&self) -> Vec<LengthId> {
+        let of_atom = |atom: &Atom| match atom {
+            Atom::Length(id, _) => vec![*id],
+            Atom::Var(..) | Atom::Unbounded => Vec::new(),
+            Atom::Div(a, b) | Atom::CeilDiv(a, b) | Atom::Min(a, b) | Atom::Less(a, b) => [a.lengths(), b.lengths()].concat(),
+        };
+        let mut lengths: Vec<LengthId> = self.terms.keys().flatten().flat_map(of_atom).collect();
+        lengths.sort();
+        lengths.dedup();
+        lengths
+    }
+
     /// Is every part of it known (numbers and sample lengths only)?
     pub fn is_known(&self) -> bool {
         self.terms.keys().flatten().all(|atom| match atom {
@@ -227,12 +240,12 @@ impl Size {
         }
     }
 
-    /// Is it a single variable? Its number.
-    fn as_var(&self) -> Option<u32> {
+    /// Is it a single variable? Its number and name.
+    fn as_var(&self) -> Option<(u32, &str)> {
         let mut terms = self.terms.iter();
         match (terms.next(), terms.next()) {
             (Some((monomial, 1)), None) => match monomial.as_slice() {
-                [Atom::Var(id, _)] => Some(*id),
+                [Atom::Var(id, name)] => Some((*id, name)),
                 _ => None,
             },
             _ => None,
@@ -338,11 +351,14 @@ impl fmt::Display for Size {
     }
 }
 
+/// A variable, its name, and what it is equal to.
+type Substitution = (u32, String, Size);
+
 /// What `where` clauses say of sizes that are not known yet. A divisible variable is replaced by divisor times quotient, so that
 /// normal forms take care of the rest.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    substitutions: Vec<(u32, Size)>,
+    substitutions: Vec<Substitution>,
     next_quotient: u32,
 }
 
@@ -353,35 +369,42 @@ impl Facts {
     /// Takes note that `dividend % divisor == 0`. Facts about anything but a variable are of no use here and dropped.
     pub fn divisible(&mut self, dividend: &Size, divisor: &Size) {
         let (dividend, divisor) = (self.apply(dividend), self.apply(divisor));
-        let Some(id) = dividend.as_var() else { return };
+        let Some((id, name)) = dividend.as_var() else { return };
         if divisor.as_constant() == Some(0) || dividend.exact_div(&divisor).is_some() {
             return;
         }
         let quotient = Atom::Var(FIRST_QUOTIENT + self.next_quotient, format!("({dividend} / {divisor})"));
         self.next_quotient += 1;
-        self.equal(id, &divisor.mul(&Size::atom(quotient)));
+        self.equal(id, name, &divisor.mul(&Size::atom(quotient)));
     }
 
     /// Takes note that two sizes are equal, where one is a variable.
     pub fn equate(&mut self, a: &Size, b: &Size) {
         let (a, b) = (self.apply(a), self.apply(b));
         match (a.as_var(), b.as_var()) {
-            (Some(id), _) if a != b => self.equal(id, &b),
-            (_, Some(id)) if a != b => self.equal(id, &a),
+            (Some((id, name)), _) if a != b => self.equal(id, name, &b),
+            (_, Some((id, name))) if a != b => self.equal(id, name, &a),
             _ => {}
         }
     }
 
-    fn equal(&mut self, id: u32, by: &Size) {
-        for (_, value) in &mut self.substitutions {
+    fn equal(&mut self, id: u32, name: &str, by: &Size) {
+        for (_, _, value) in &mut self.substitutions {
             *value = value.substitute(id, by);
         }
-        self.substitutions.push((id, by.clone()));
+        self.substitutions.push((id, name.to_owned(), by.clone()));
+    }
+
+    /// The size as people wrote it: by the name that a condition gave it, where there is one.
+    pub fn show(&self, size: &Size) -> String {
+        let size = self.apply(size);
+        let named = self.substitutions.iter().find(|(_, _, by)| *by == size && by.as_constant().is_none());
+        named.map_or_else(|| size.to_string(), |(_, name, _)| name.clone())
     }
 
     /// The size with everything known put in.
     pub fn apply(&self, size: &Size) -> Size {
-        self.substitutions.iter().fold(size.clone(), |size, (id, by)| size.substitute(*id, by))
+        self.substitutions.iter().fold(size.clone(), |size, (id, _, by)| size.substitute(*id, by))
     }
 }
 

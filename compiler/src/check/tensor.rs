@@ -20,9 +20,7 @@ impl Checker<'_> {
     /// A new axis.
     pub fn new_axis(&mut self, name: &str, size: Size) -> AxisRef {
         let size = self.facts.apply(&size);
-        let graph = self.emission.as_mut().and_then(|emission| {
-            size.to_extent().map(|extent| emission.graph.add_axis(name, extent))
-        });
+        let graph = self.emission.as_mut().and_then(|emission| size.to_extent().map(|extent| emission.graph.add_axis(name, extent)));
         self.axes.push(AxisInfo { name: name.to_owned(), size, layout: None, graph, classes: None, origin: None });
         AxisRef(self.axes.len() as u32 - 1)
     }
@@ -54,7 +52,7 @@ impl Checker<'_> {
     /// `hidden (1280)`, or the name alone where that says it all.
     pub fn show_axis(&self, axis: AxisRef) -> String {
         let info = self.axis(axis);
-        let size = self.axis_size(axis).to_string();
+        let size = self.facts.show(&info.size);
         if size == info.name { size } else { format!("{} ({size})", info.name) }
     }
 
@@ -68,7 +66,12 @@ impl Checker<'_> {
     pub fn emit(&mut self, op: Op, inputs: &[&Tensor], dtype: DType, mut axes: Vec<AxisRef>, per_sample: bool) -> Tensor {
         let node = if self.possible_axes(&axes) { self.emit_node(op, inputs, dtype, &axes, per_sample) } else { None };
         let mut seen = Vec::new();
-        axes.retain(|axis| !seen.contains(axis) && { seen.push(*axis); true });
+        axes.retain(|axis| {
+            !seen.contains(axis) && {
+                seen.push(*axis);
+                true
+            }
+        });
         Tensor { dtype, axes, per_sample, node }
     }
 
@@ -77,13 +80,19 @@ impl Checker<'_> {
         for (index, axis) in axes.iter().enumerate() {
             let name = self.axis(*axis).name.clone();
             if axes[..index].contains(axis) {
-                let diagnostic = Diagnostic::error("E0402", format!("a value cannot have the axis `{name}` twice")).label(self.span, "in this value");
-                self.report(diagnostic.help("give one of the two another name: `rename(x, axis = other)`, or `let other = 1 * size` for a size"));
+                let diagnostic =
+                    Diagnostic::error("E0402", format!("a value cannot have the axis `{name}` twice")).label(self.span, "in this value");
+                self.report(
+                    diagnostic.help("give one of the two another name: `rename(x, axis = other)`, or `let other = 1 * size` for a size"),
+                );
                 return false;
             }
             let size = self.axis_size(*axis);
             if self.emission.is_some() && self.axis(*axis).graph.is_none() {
-                self.report(Diagnostic::error("E0407", format!("the axis `{name}` has an impossible size: {size}")).label(self.span, "in this value"));
+                self.report(
+                    Diagnostic::error("E0407", format!("the axis `{name}` has an impossible size: {size}"))
+                        .label(self.span, "in this value"),
+                );
                 return false;
             }
         }
@@ -91,7 +100,8 @@ impl Checker<'_> {
         let elements = sizes.fold(1i64, |product, size| product.saturating_mul(size.max(1)));
         if self.emission.is_some() && elements > MAX_SIZE {
             let shown: Vec<String> = axes.iter().map(|axis| self.show_axis(*axis)).collect();
-            let diagnostic = Diagnostic::error("E0406", "this value is too large for any machine").label(self.span, format!("has the axes {}", shown.join(", ")));
+            let diagnostic = Diagnostic::error("E0406", "this value is too large for any machine")
+                .label(self.span, format!("has the axes {}", shown.join(", ")));
             self.report(diagnostic);
             return false;
         }
@@ -152,7 +162,8 @@ impl Checker<'_> {
             Value::Error => None,
             other => {
                 self.report(
-                    Diagnostic::error("E0302", format!("{} is not a tensor or a number", other.describe())).label(span, "used as an operand here"),
+                    Diagnostic::error("E0302", format!("{} is not a tensor or a number", other.describe()))
+                        .label(span, "used as an operand here"),
                 );
                 None
             }
@@ -222,8 +233,7 @@ impl Checker<'_> {
         if pairs.is_empty() {
             return x.clone();
         }
-        let axes =
-            x.axes.iter().map(|axis| pairs.iter().find(|(from, _)| from == axis).map_or(*axis, |(_, to)| *to)).collect::<Vec<_>>();
+        let axes = x.axes.iter().map(|axis| pairs.iter().find(|(from, _)| from == axis).map_or(*axis, |(_, to)| *to)).collect::<Vec<_>>();
         let ids = pairs.iter().map(|(from, to)| (self.graph_axis(*from), self.graph_axis(*to))).collect();
         self.emit(Op::Rename { pairs: ids }, &[x], x.dtype, axes, x.per_sample)
     }

@@ -16,10 +16,13 @@ impl Checker<'_> {
     pub fn tokenizer(&mut self, item: ItemRef) -> Option<TokenizerSpec> {
         let handle = self.library.item(item);
         let ItemKind::Tokenizer(body) = &handle.kind else {
-            self.report(Diagnostic::error("E0301", format!("`{}` is not a tokenizer", handle.name.text)).label(handle.name.span, "declared here"));
+            self.report(
+                Diagnostic::error("E0301", format!("`{}` is not a tokenizer", handle.name.text)).label(handle.name.span, "declared here"),
+            );
             return None;
         };
         let mut scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
+        self.unique_fields(body);
         for field in &body.fields {
             if !FIELDS.contains(&field.name.text.as_str()) {
                 self.unknown_option("tokenizer", &field.name, FIELDS.into_iter());
@@ -36,7 +39,10 @@ impl Checker<'_> {
             let mut ids = Vec::new();
             for text in checker.texts(body, name, scope)? {
                 let Some(id) = id_of(&text) else {
-                    checker.report(Diagnostic::error("E0316", format!("`{text}` is not in the vocabulary")).label(field(body, name).map_or(body.span, |field| field.span), "named here"));
+                    checker.report(
+                        Diagnostic::error("E0316", format!("`{text}` is not in the vocabulary"))
+                            .label(field(body, name).map_or(body.span, |field| field.span), "named here"),
+                    );
                     return None;
                 };
                 ids.push(id);
@@ -51,7 +57,11 @@ impl Checker<'_> {
             Some("wordpiece") => match unknown {
                 Unknown::Run { id } | Unknown::Each { id } => TokenizerKind::WordPiece { unknown: id },
                 Unknown::Error => {
-                    self.report(Diagnostic::error("E0316", "a wordpiece tokenizer needs a token for unknown words").label(body.span, "`unknown` is missing").help("write `unknown = each(\"[UNK]\")`"));
+                    self.report(
+                        Diagnostic::error("E0316", "a wordpiece tokenizer needs a token for unknown words")
+                            .label(body.span, "`unknown` is missing")
+                            .help("write `unknown = each(\"[UNK]\")`"),
+                    );
                     return None;
                 }
             },
@@ -67,6 +77,14 @@ impl Checker<'_> {
             let mut letters = pair.chars();
             if let (Some(from), Some(to), None) = (letters.next(), letters.next(), letters.next()) {
                 replace.push((from, to));
+            } else {
+                let diagnostic = Diagnostic::error("E0316", format!("`{pair}` is not a letter and the letter that takes its place"));
+                self.report(
+                    diagnostic
+                        .label(field(body, "replace").map_or(body.span, |field| field.span), "named here")
+                        .help("write `replace = [\"TU\"]` for U in place of T"),
+                );
+                return None;
             }
         }
         Some(TokenizerSpec { name: handle.name.text.clone(), kind, casing, replace, vocabulary, special, prefix, suffix })
@@ -77,7 +95,8 @@ impl Checker<'_> {
         let Some(expr) = field_value(body, name) else { return Some(Vec::new()) };
         match self.eval(expr, scope) {
             Value::List(items) => {
-                let texts: Option<Vec<String>> = items.iter().map(|item| if let Value::Str(Some(text)) = item { Some(text.clone()) } else { None }).collect();
+                let texts: Option<Vec<String>> =
+                    items.iter().map(|item| if let Value::Str(Some(text)) = item { Some(text.clone()) } else { None }).collect();
                 if texts.is_none() {
                     self.report(Diagnostic::error("E0301", format!("`{name}` is a list of texts")).label(expr.span, "this value"));
                 }
@@ -85,7 +104,10 @@ impl Checker<'_> {
             }
             Value::Error => None,
             other => {
-                self.report(Diagnostic::error("E0301", format!("`{name}` is a list of texts, not {}", other.describe())).label(expr.span, "this value"));
+                self.report(
+                    Diagnostic::error("E0301", format!("`{name}` is a list of texts, not {}", other.describe()))
+                        .label(expr.span, "this value"),
+                );
                 None
             }
         }
@@ -104,7 +126,9 @@ impl Checker<'_> {
         match text {
             Some(word) if words.contains(&word.as_str()) => Some(Some(word)),
             _ => {
-                self.report(Diagnostic::error("E0313", format!("`{name}` is one of {}", words.join(", "))).label(expr.span, "not a choice here"));
+                self.report(
+                    Diagnostic::error("E0313", format!("`{name}` is one of {}", words.join(", "))).label(expr.span, "not a choice here"),
+                );
                 None
             }
         }
@@ -126,7 +150,10 @@ impl Checker<'_> {
             },
             Value::Error => None,
             _ => {
-                self.report(Diagnostic::error("E0316", "what unknown text becomes is `run(\"…\")`, `each(\"…\")` or `error`").label(expr.span, "this value"));
+                self.report(
+                    Diagnostic::error("E0316", "what unknown text becomes is `run(\"…\")`, `each(\"…\")` or `error`")
+                        .label(expr.span, "this value"),
+                );
                 None
             }
         }
@@ -169,5 +196,8 @@ pub fn one_token_a_letter(tokenizer: &TokenizerSpec, alphabet: Alphabet) -> bool
         TokenizerKind::WordPiece { .. } => return false,
     }
     // An entry of several letters could swallow its neighbours.
-    !tokenizer.vocabulary.iter().any(|token| token.chars().count() > 1 && token.chars().all(|letter| letters.contains(letter.to_ascii_uppercase())))
+    !tokenizer
+        .vocabulary
+        .iter()
+        .any(|token| token.chars().count() > 1 && token.chars().all(|letter| letters.contains(letter.to_ascii_uppercase())))
 }

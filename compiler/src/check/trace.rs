@@ -25,7 +25,10 @@ pub struct TraceInput {
 pub enum TraceAxis {
     Static(String, u64),
     /// A length that each sample brings; `special` tokens stand first and last.
-    Ragged { name: String, special: (u64, u64) },
+    Ragged {
+        name: String,
+        special: (u64, u64),
+    },
 }
 
 /// Evaluates `part`, an expression such as `mlp_pool(hidden = [11], outputs = 3)` or `MyModule(hidden = 8)` with the names of the file `path`, and applies it to
@@ -34,7 +37,13 @@ pub enum TraceAxis {
 ///
 /// # Errors
 /// What the checker finds.
-pub fn trace(world: &dyn World, path: &str, part: &str, inputs: &[TraceInput], training: bool) -> Result<Elaborated, (SourceMap, Vec<Diagnostic>)> {
+pub fn trace(
+    world: &dyn World,
+    path: &str,
+    part: &str,
+    inputs: &[TraceInput],
+    training: bool,
+) -> Result<Elaborated, (SourceMap, Vec<Diagnostic>)> {
     let mut checker = Checker::new(world);
     let Some(file) = checker.load(path, &[]) else { return Err(checker.finish()) };
     match checker.trace(file, part, inputs, training) {

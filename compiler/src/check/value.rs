@@ -57,7 +57,10 @@ pub struct Column {
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A whole number; as a size it may have an axis of its own.
-    Int { size: Size, axis: Option<AxisRef> },
+    Int {
+        size: Size,
+        axis: Option<AxisRef>,
+    },
     /// `None`: not known, in a module that is checked by itself.
     Float(Option<f64>),
     Bool(Option<bool>),

@@ -18,6 +18,11 @@ pub trait World {
     /// A diagnostic without a place; the checker adds it.
     fn table_header(&self, path: &str, format: FileFormat) -> Result<Vec<String>, Diagnostic>;
 
+    /// A path of the program as one that holds from anywhere.
+    fn absolute(&self, path: &str) -> String {
+        path.to_owned()
+    }
+
     /// The text of a file in a folder of weights (`config.json`, `vocab.txt`); `None` where there is no such file.
     ///
     /// # Errors

@@ -1,0 +1,125 @@
+//! The program as it is run: the file's text with the values from the command line put in and its paths made absolute, so that running it again from
+//! anywhere reproduces the run. Comments and layout stay.
+
+use mgx_diag::{FileId, SourceMap, Span};
+
+use super::World;
+use crate::syntax::ast::{Arg, Body, Expr, ExprKind, FieldKind, File, ItemKind};
+
+/// Calls whose first argument is a path.
+const PATH_CALLS: [&str; 3] = ["table", "fasta", "folder"];
+
+/// The text of `original` as `changed` has it, which differs by values from the command line.
+pub fn resolved_text(world: &dyn World, sources: &SourceMap, file: FileId, original: &File, changed: &File) -> String {
+    let mut edits = Edits { world, sources, file, edits: Vec::new() };
+    for (old, new) in original.items.iter().zip(&changed.items) {
+        match (&old.kind, &new.kind) {
+            (ItemKind::Experiment(old), ItemKind::Experiment(new)) => edits.body(old, new),
+            (ItemKind::Data(old), ItemKind::Data(new)) => {
+                edits.expr(&old.source, &new.source);
+                edits.body(&old.body, &new.body);
+            }
+            (ItemKind::Backbone(old), ItemKind::Backbone(new)) => edits.body(&old.body, &new.body),
+            _ => {}
+        }
+    }
+    edits.apply()
+}
+
+struct Edits<'a> {
+    world: &'a dyn World,
+    sources: &'a SourceMap,
+    file: FileId,
+    /// Bytes from..to of the text become this.
+    edits: Vec<(u32, u32, String)>,
+}
+
+impl Edits<'_> {
+    fn is_given(&self, span: Span) -> bool {
+        span.file != self.file
+    }
+
+    fn body(&mut self, old: &Body, new: &Body) {
+        for field in &new.fields {
+            if self.is_given(field.name.span) {
+                if let FieldKind::Value(value) = &field.kind {
+                    let text = format!("  {} = {}\n", field.name.text, self.value_text(value));
+                    self.edits.push((old.span.end - 1, old.span.end - 1, text));
+                }
+                continue;
+            }
+            let Some(before) = old.fields.iter().find(|other| other.name.span == field.name.span) else { continue };
+            match (&before.kind, &field.kind) {
+                (FieldKind::Value(old), FieldKind::Value(new)) => self.expr(old, new),
+                (FieldKind::Block(old), FieldKind::Block(new)) => self.body(old, new),
+                _ => {}
+            }
+        }
+    }
+
+    fn expr(&mut self, old: &Expr, new: &Expr) {
+        if self.is_given(new.span) {
+            let text = self.value_text(new);
+            self.edits.push((old.span.start, old.span.end, text));
+            return;
+        }
+        match (&old.kind, &new.kind) {
+            (ExprKind::Call(callee, old_args), ExprKind::Call(_, new_args)) => self.call(callee, old.span, old_args, new_args),
+            // A bare name that was given options.
+            (ExprKind::Name(_), ExprKind::Call(_, args)) => {
+                let options: Vec<String> = args.iter().map(|arg| self.option_text(arg)).collect();
+                self.edits.push((old.span.end, old.span.end, format!("({})", options.join(", "))));
+            }
+            (ExprKind::Pipe(a, b), ExprKind::Pipe(x, y)) | (ExprKind::With(a, b), ExprKind::With(x, y)) => {
+                self.expr(a, x);
+                self.expr(b, y);
+            }
+            _ => {}
+        }
+    }
+
+    fn call(&mut self, callee: &Expr, span: Span, old: &[Arg], new: &[Arg]) {
+        let is_path = matches!(&callee.kind, ExprKind::Name(name) if PATH_CALLS.contains(&name.as_str()));
+        for (index, arg) in new.iter().enumerate() {
+            match old.get(index) {
+                Some(before) if is_path && index == 0 => self.path(&before.value, &arg.value),
+                Some(before) => self.expr(&before.value, &arg.value),
+                None => {
+                    let separator = if index == 0 { "" } else { ", " };
+                    let text = format!("{separator}{}", self.option_text(arg));
+                    self.edits.push((span.end - 1, span.end - 1, text));
+                }
+            }
+        }
+    }
+
+    /// A path is relative to the folder of the file that it is written in.
+    fn path(&mut self, old: &Expr, new: &Expr) {
+        let ExprKind::Str(path) = &new.kind else { return };
+        let absolute = self.world.absolute(path);
+        let quoted = absolute.replace('\\', "\\\\").replace('"', "\\\"");
+        self.edits.push((old.span.start, old.span.end, format!("\"{quoted}\"")));
+    }
+
+    fn value_text(&self, value: &Expr) -> String {
+        self.sources.slice(value.span).to_owned()
+    }
+
+    fn option_text(&self, arg: &Arg) -> String {
+        match &arg.name {
+            Some(name) => format!("{} = {}", name.text, self.value_text(&arg.value)),
+            None => self.value_text(&arg.value),
+        }
+    }
+
+    fn apply(mut self) -> String {
+        let mut text = self.sources.text(self.file).to_owned();
+        // From the end, so that places stay true; insertions at one place in the order they were made.
+        self.edits.reverse();
+        self.edits.sort_by_key(|(from, ..)| std::cmp::Reverse(*from));
+        for (from, to, new) in self.edits {
+            text.replace_range(from as usize..to as usize, &new);
+        }
+        text
+    }
+}
