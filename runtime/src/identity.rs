@@ -14,8 +14,9 @@ pub(crate) fn identity(plan: &Plan) -> String {
     for program in plan.gradient.iter_mut().chain(&mut plan.evaluate).chain([&mut plan.predict]).chain(optimizer) {
         forget_places(program);
     }
-    for node in plan.train.iter_mut().flat_map(|train| &mut train.schedule.nodes) {
-        node.spans.clear();
+    if let Some(train) = &mut plan.train {
+        train.loss_span = None;
+        train.schedule.nodes.iter_mut().for_each(|node| node.spans.clear());
     }
     let mut hasher = Hasher(Sha256::new());
     // Writing to a hasher does not fail, and a plan has nothing that JSON cannot take.
@@ -53,6 +54,9 @@ pub(crate) fn differences(before: &Value, now: &Value) -> Vec<String> {
 const PROGRAMS: [&str; 8] =
     ["gradient", "evaluate", "predict", "optimizer.update", "optimizer.norm", "train.schedule", "flops_forward", "flops_step"];
 
+/// Fields that hold places in the source.
+const PLACES: [&str; 2] = ["spans", "loss_span"];
+
 fn compare(path: &str, before: &Value, now: &Value, found: &mut Vec<String>) {
     if PROGRAMS.contains(&path) {
         if without_places(before) != without_places(now) {
@@ -66,7 +70,7 @@ fn compare(path: &str, before: &Value, now: &Value, found: &mut Vec<String>) {
     match (before, now) {
         (Value::Object(before), Value::Object(now)) => {
             let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-            for key in keys.into_iter().filter(|key| *key != "spans") {
+            for key in keys.into_iter().filter(|key| !PLACES.contains(&key.as_str())) {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 compare(&path, before.get(key).unwrap_or(&Value::Null), now.get(key).unwrap_or(&Value::Null), found);
             }
@@ -93,7 +97,11 @@ fn shown(value: &Value) -> String {
 fn without_places(value: &Value) -> Value {
     match value {
         Value::Object(fields) => Value::Object(
-            fields.iter().filter(|(key, _)| *key != "spans").map(|(key, value)| (key.clone(), without_places(value))).collect(),
+            fields
+                .iter()
+                .filter(|(key, _)| !PLACES.contains(&key.as_str()))
+                .map(|(key, value)| (key.clone(), without_places(value)))
+                .collect(),
         ),
         Value::Array(items) => Value::Array(items.iter().map(without_places).collect()),
         other => other.clone(),

@@ -157,21 +157,11 @@ impl Session {
     /// # Errors
     /// E0951 if there is none; E0954 if it is of another network; E0926 if it is damaged; E0900 to E0911.
     pub fn restore(&mut self, path: &Path) -> Result<&Source, Diagnostic> {
-        let store = path.join(CHECKPOINTS);
-        let (file, source) = if let Some(saved) = CheckpointStore::resolve(&store, BEST)? {
-            saved.manifest.verify(&saved.path)?;
-            (saved.path.join(MODEL), Source::Checkpoint { name: saved.name, step: saved.manifest.step, best: true })
-        } else if let Some(saved) = CheckpointStore::latest_in(&store)? {
-            saved.manifest.verify(&saved.path)?;
-            (saved.path.join(MODEL), Source::Checkpoint { name: saved.name, step: saved.manifest.step, best: false })
-        } else {
-            let file = if path.is_dir() { path.join(MODEL) } else { path.to_owned() };
-            if !file.exists() {
-                return Err(Diagnostic::error("E0951", format!("`{}` holds no checkpoint", path.display()))
-                    .help("name the folder of a run, or a file of its parameters (`model.safetensors`)"));
-            }
-            (file.clone(), Source::File { path: file })
-        };
+        let (file, source) = if path.is_dir() { in_folder(path)? } else { (path.to_owned(), Source::File { path: path.to_owned() }) };
+        if !file.exists() {
+            return Err(Diagnostic::error("E0951", format!("`{}` holds no checkpoint", path.display()))
+                .help("name the folder of a run, or a file of its parameters (`model.safetensors`)"));
+        }
         params::read(&file, &self.plan.params, "", &mut self.memory.params)?;
         Ok(self.source.insert(source))
     }
@@ -187,6 +177,19 @@ impl Session {
     pub fn write_predictions(&self, predictions: &Predictions, folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         predictions.write(&self.plan.outputs, self.data.table(), folder)
     }
+}
+
+/// The file of a folder's parameters: the best checkpoint's of a run, or its last one's, or the folder's own.
+fn in_folder(folder: &Path) -> Result<(PathBuf, Source), Diagnostic> {
+    let store = folder.join(CHECKPOINTS);
+    let best = CheckpointStore::resolve(&store, BEST)?;
+    let is_best = best.is_some();
+    let Some(saved) = best.map_or_else(|| CheckpointStore::latest_in(&store), |best| Ok(Some(best)))? else {
+        let file = folder.join(MODEL);
+        return Ok((file.clone(), Source::File { path: file }));
+    };
+    saved.manifest.verify(&saved.path)?;
+    Ok((saved.path.join(MODEL), Source::Checkpoint { name: saved.name, step: saved.manifest.step, best: is_best }))
 }
 
 /// The pointer to the best checkpoint of a run.

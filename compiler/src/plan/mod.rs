@@ -63,7 +63,7 @@ pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &
         plan.memory.gradients = trainable_bytes;
         plan.memory.optimizer = trainable_bytes * optimizer.state.len() as u64;
         plan.optimizer = Some(optimizer);
-        plan.train = Some(train_spec(settings));
+        plan.train = Some(TrainSpec { loss_span: training.task.loss_span, ..train_spec(settings) });
     }
     plan.memory.activations = programs(&plan).map(|program| program.arena_bytes).max().unwrap_or(0);
     plan.memory.inputs = capacity.iter().map(|samples| input_bytes(&plan.inputs, samples)).max().unwrap_or(0);
@@ -185,6 +185,7 @@ fn train_spec(settings: &TrainSettings) -> TrainSpec {
         early_stop: settings.early_stop.clone(),
         log_every: settings.log_every,
         checkpoint_every: settings.checkpoint_every,
+        loss_span: Some(settings.span),
     }
 }
 

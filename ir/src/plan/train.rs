@@ -1,5 +1,6 @@
 //! Training, evaluation and what is written.
 
+use mgx_diag::Span;
 use serde::{Deserialize, Serialize};
 
 use super::Program;
@@ -61,6 +62,8 @@ pub struct TrainSpec {
     pub log_every: u64,
     /// Write a resumable checkpoint every so many optimizer steps, besides the one after each epoch.
     pub checkpoint_every: Option<u64>,
+    /// What a loss that is not finite is blamed on.
+    pub loss_span: Option<Span>,
 }
 
 /// What an output is.

@@ -119,6 +119,7 @@ mod tests {
             early_stop: None,
             log_every: 1,
             checkpoint_every: None,
+            loss_span: None,
         }
     }
 

@@ -103,9 +103,13 @@ impl Session {
         if let Some(row) = row {
             found = found.note(format!("the first is {}", self.data.table().places().describe(*row)));
         }
+        // The most specific place of the computation is often in a library: the experiment's own comes first.
+        if let Some(span) = self.plan.train.as_ref().and_then(|train| train.loss_span) {
+            found = found.label(span, "this loss");
+        }
         let programs = [self.plan.evaluate.as_ref(), self.plan.gradient.as_ref()];
-        if let Some(span) = programs.into_iter().flatten().find_map(|program| spans_of(program, "loss").first()) {
-            found = found.label(*span, "this loss");
+        if let Some(span) = programs.into_iter().flatten().find_map(|program| spans_of(program, "loss").last()) {
+            found = found.label(*span, "computed here");
         }
         found.help("lower the learning rate, add warm-up to the schedule or `clip_norm = 1.0`, and look at these rows")
     }
