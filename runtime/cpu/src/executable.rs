@@ -295,6 +295,16 @@ fn check_stores(program: &Program, roots: &[usize], step: &FusedStep) -> Result<
         if matches!(root, None | Some(Storage::Input)) {
             return Err(shapes::malformed(format!("a step stores to buffer {}, which cannot be written", store.buffer.0)));
         }
+        let axes = program.buffers[store.buffer.0 as usize].ty.axes.len();
+        let (outer, inner) = (step.outer.len(), step.inner.len());
+        let complete = match step.reduce {
+            ReduceSpace::None => axes == outer + inner,
+            ReduceSpace::Inner => axes == outer + inner || axes == outer,
+            ReduceSpace::Outer { .. } => axes == inner,
+        };
+        if !complete {
+            return Err(shapes::malformed(format!("a step over {outer} and {inner} axes stores to buffer {} of {axes}", store.buffer.0)));
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use mgx_ir::plan::{FusedInput, ReduceSpace};
 use super::canonical::Canonical;
 use super::expr::{Expr, ExprId, Exprs, MAX_INNER, SizeKey, Vars};
 use super::index::{Atom, Poly, Var};
+use super::types;
 
 /// How the samples of a batch are run through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -304,16 +305,17 @@ impl<'a> Expander<'a> {
             Op::Random { site } => self.random(*site, &node.ty.axes, node.ty.per_sample, at),
             Op::Unary(op) => {
                 let x = self.input(operand(0)?, at)?;
+                self.check_types(number, types::unary(*op, self.dtype(x)) == Some(dtype))?;
                 Ok(self.exprs.add(Expr::Unary(*op, x), dtype))
             }
             Op::Binary(op) => {
                 let (x, y) = (self.input(operand(0)?, at)?, self.input(operand(1)?, at)?);
-                self.same_types(x, y, number)?;
+                self.check_types(number, self.dtype(x) == self.dtype(y) && types::binary(*op, self.dtype(x)) == Some(dtype))?;
                 Ok(self.exprs.add(Expr::Binary(*op, x, y), dtype))
             }
             Op::Select => {
                 let (x, y, z) = (self.input(operand(0)?, at)?, self.input(operand(1)?, at)?, self.input(operand(2)?, at)?);
-                self.same_types(y, z, number)?;
+                self.check_types(number, self.dtype(x) == DType::Bool && self.dtype(y) == dtype && self.dtype(z) == dtype)?;
                 Ok(self.exprs.add(Expr::Select(x, y, z), dtype))
             }
             Op::Cast => {
@@ -325,6 +327,7 @@ impl<'a> Expander<'a> {
             Op::Concat { axes, into } => self.concat(axes, *into, &node.inputs, at),
             Op::Gather { axis } => {
                 let row = self.input(operand(1)?, at)?;
+                self.check_types(number, self.dtype(row) == DType::I32)?;
                 let position = self.exprs.indices.value(row);
                 self.inside(operand(0)?, *axis, position, 0.0, dtype, at)
             }
@@ -375,10 +378,15 @@ impl<'a> Expander<'a> {
         }
     }
 
-    fn same_types(&self, x: ExprId, y: ExprId, number: u32) -> Result<(), Reject> {
-        match self.exprs.get(x).dtype == self.exprs.get(y).dtype {
-            true => Ok(()),
-            false => Err(Reject::Malformed(format!("the operands of node {number} have different types"))),
+    fn dtype(&self, id: ExprId) -> DType {
+        self.exprs.get(id).dtype
+    }
+
+    fn check_types(&self, number: u32, fit: bool) -> Result<(), Reject> {
+        if fit {
+            Ok(())
+        } else {
+            Err(Reject::Malformed(format!("the operands of node {number} of a fused step are of other types than it takes")))
         }
     }
 

@@ -14,4 +14,5 @@ pub(crate) mod jit;
 pub(crate) mod launch;
 pub(crate) mod primitives;
 pub(crate) mod space;
+mod types;
 mod vector;

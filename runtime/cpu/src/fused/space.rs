@@ -61,7 +61,23 @@ impl Space {
 
     fn finish(mut expander: Expander<'_>, samples: Samples, shape: Shape, rows: Poly, columns: Poly) -> Result<Self, Reject> {
         let stores = expander.stores()?;
-        Ok(Self { shape, samples, exprs: expander.exprs, stores, rows, columns })
+        let space = Self { shape, samples, exprs: expander.exprs, stores, rows, columns };
+        match space.stores.iter().all(|store| space.can_store(store)) {
+            true => Ok(space),
+            false => Err(Reject::Malformed("a fused step stores what varies along axes that the stored buffer lacks".into())),
+        }
+    }
+
+    /// Is there one value for each element that is stored?
+    fn can_store(&self, store: &StoreExpr) -> bool {
+        let value = self.exprs.get(store.value).vars;
+        let address = self.exprs.poly_vars(&store.address);
+        let along_columns = address.has(Vars::COLUMN) || !value.has(Vars::COLUMN);
+        match self.shape {
+            Shape::Map | Shape::Rows => along_columns && (address.has(Vars::ROW) || !value.has(Vars::ROW)),
+            Shape::Columns => along_columns && !value.with(address).has(Vars::ROW),
+            Shape::All => !value.with(address).has(Vars::ROW.with(Vars::COLUMN)),
+        }
     }
 
     /// The number of leading axes that are rows under which the loop over columns runs best on vectors: as few as possible.
