@@ -1,0 +1,65 @@
+//! Parity with recorded results of public implementations.
+//!
+//! Every folder with a `case.json` below `MGX_GOLDENS` (`tests/goldens` where that is not set) is a test. A case that waits for something that
+//! is not built yet is shown as ignored with what it waits for; a case that nobody knows fails. Nothing here depends on the sizes, seeds or
+//! inputs of the recorded cases.
+
+mod adapters;
+mod antiberty;
+mod bert;
+mod encoder;
+mod onehot;
+mod owned;
+mod rnabert;
+mod tokens;
+mod training;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use mgx_tests::golden::{Case, discover};
+
+use owned::{Standing, standing};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let root = std::env::var_os("MGX_GOLDENS").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("goldens"), PathBuf::from);
+    let cases = match discover(&root) {
+        Ok(cases) if !cases.is_empty() => cases,
+        Ok(_) => {
+            eprintln!("there is no case in {}", root.display());
+            return ExitCode::FAILURE;
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    libtest_mimic::run(&arguments, cases.into_iter().map(trial).collect()).exit_code()
+}
+
+fn trial(case: Case) -> Trial {
+    let name = case.name.clone();
+    match standing(&case) {
+        Standing::Owned(_) if case.text("/family") == "bert" && std::env::var_os(antiberty::VARIABLE).is_none() => {
+            let variable = antiberty::VARIABLE;
+            eprintln!("SKIPPED {name}: its weights are not part of the repository; set {variable} to the folder AntiBERTy_md_smooth");
+            let run = move || Err(Failed::from(format!("{variable} is not set")));
+            Trial::test(name, run).with_kind(format!("skipped without {variable}")).with_ignored_flag(true)
+        }
+        Standing::Owned(run) => Trial::test(name.clone(), move || {
+            let line = run(&case).map_err(Failed::from)?;
+            println!("{name}: {line}");
+            Ok(())
+        }),
+        Standing::NotYet(reason) => {
+            let run = move || Err(Failed::from(format!("not yet owned: it waits for {reason}")));
+            Trial::test(name, run).with_kind(format!("not yet owned: {reason}")).with_ignored_flag(true)
+        }
+        Standing::Unknown => {
+            let family = case.text("/family").to_owned();
+            Trial::test(name, move || Err(Failed::from(format!("no test knows this case (family `{family}`): see tests/parity/owned.rs"))))
+        }
+    }
+}
