@@ -5,6 +5,7 @@
 //! samples. Only F32 values have gradients.
 
 mod rules;
+mod shift;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,8 @@ use mgx_ir::graph::{DType, Graph, GraphBuilder, NodeId, Op, ReduceOp, Type};
 /// `E0600` where an operation on the way has no gradient (the gradient of attention itself).
 pub fn gradient(graph: &mut Graph, outputs: &[(NodeId, NodeId)], wrt: &[NodeId]) -> Result<Vec<Option<NodeId>>, Diagnostic> {
     let leaves = Leaves::new(graph, wrt);
-    let active = active(graph, &leaves);
+    let losses: Vec<NodeId> = outputs.iter().map(|(loss, _)| *loss).collect();
+    let active = active(graph, &leaves, &shift::stabilisers(graph, &losses));
     let mut reverse = Reverse { b: GraphBuilder::from_graph(std::mem::take(graph)), gradients: BTreeMap::new(), active };
     let result = reverse.run(outputs, &leaves);
     *graph = reverse.b.graph;
@@ -63,12 +65,14 @@ impl Leaves {
     }
 }
 
-/// Does a gradient flow through each node? Those of F32 that are leaves or depend on one by F32 values alone.
-fn active(graph: &Graph, leaves: &Leaves) -> Vec<bool> {
+/// Does a gradient flow through each node? Those of F32 that are leaves or depend on one by F32 values alone, but not what only keeps
+/// exponentials finite.
+fn active(graph: &Graph, leaves: &Leaves, stabilisers: &[bool]) -> Vec<bool> {
     let mut active = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
         let from_inputs = node.inputs.iter().any(|input| active[input.0 as usize]);
-        active.push(node.ty.dtype == DType::F32 && (from_inputs || leaves.contains(NodeId(index as u32))));
+        let flows = (from_inputs && !stabilisers[index]) || leaves.contains(NodeId(index as u32));
+        active.push(node.ty.dtype == DType::F32 && flows);
     }
     active
 }
