@@ -20,9 +20,11 @@ pub fn compare(case: &Case, result: impl Fn(&str) -> Option<Vec<f64>>, tolerance
     Ok(())
 }
 
-/// Seeds of the cases to look at: `MGX_CASES` of them, where that is set, for a longer search.
+/// Seeds of the cases to look at: `MGX_CASES` of them, from `MGX_FIRST` on, where these are set, for a longer search.
 pub fn seeds(usual: u64) -> std::ops::Range<u64> {
-    0..std::env::var("MGX_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
+    let variable = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let first = variable("MGX_FIRST").unwrap_or(0);
+    first..first + variable("MGX_CASES").unwrap_or(usual)
 }
 
 /// What the property gives for a case; stops with the smallest case that breaks it, if this case does.

@@ -1,0 +1,150 @@
+//! The CPU backend on random programs: it agrees with the evaluation of the graph, and a sample's results have the same bits whatever batch
+//! it is in and however many threads compute it.
+
+mod common;
+#[path = "common/lowered.rs"]
+mod lowered;
+
+use std::collections::BTreeMap;
+
+use mgx_cpu::{AlignedBytes, Executable, Memory};
+use mgx_eval::ProgramMemory;
+use mgx_eval::arbitrary::{Case, case, network, plain_program};
+use mgx_eval::eval_graph;
+use mgx_ir::plan::{Batch, InputData, Program};
+
+use common::{check, compare, seeds};
+use lowered::{Lowered, forward, with_gradients};
+
+const TOLERANCE: f64 = 2e-4;
+
+fn aligned(bytes: &[u8]) -> AlignedBytes {
+    let mut memory = AlignedBytes::new(bytes.len());
+    memory.copy_from_slice(bytes);
+    memory
+}
+
+/// The memory for a program, with a poisoned arena.
+fn memory(program: &Program, params: &[Vec<f64>], offsets: &[u64], gradient_bytes: u64) -> Memory {
+    Memory {
+        params: aligned(&ProgramMemory::with_params(params, offsets).params),
+        gradients: AlignedBytes::new(gradient_bytes as usize),
+        state: Vec::new(),
+        arena: aligned(&vec![0xFF; program.arena_bytes as usize]),
+    }
+}
+
+/// The outputs of a program, by name.
+fn outputs(case: &Case, executable: &Executable, memory: &mut Memory, batch: &Batch) -> Result<BTreeMap<String, InputData>, String> {
+    executable.run(memory, batch).map_err(|diagnostic| format!("{diagnostic:?}"))?;
+    let read = |name: &str| executable.output(memory, batch, name).map_err(|diagnostic| format!("{diagnostic:?}"));
+    case.outputs().map(|(name, _)| Ok((name.to_owned(), read(name)?))).collect()
+}
+
+fn floats(data: &InputData) -> Vec<f64> {
+    match data {
+        InputData::F32(values) => values.iter().map(|value| f64::from(*value)).collect(),
+        InputData::I32(values) => values.iter().map(|value| f64::from(*value)).collect(),
+    }
+}
+
+fn bits(data: &InputData) -> Vec<u32> {
+    match data {
+        InputData::F32(values) => values.iter().map(|value| value.to_bits()).collect(),
+        InputData::I32(values) => values.iter().map(|value| *value as u32).collect(),
+    }
+}
+
+/// Runs a program on the whole batch, with one thread and two, and on each sample alone.
+fn agrees(case: &Case, program: &Program, offsets: &[u64]) -> Result<(), String> {
+    let executable = Executable::new(program).map_err(|diagnostic| format!("{diagnostic:?}"))?;
+    let run = |batch: &Batch| outputs(case, &executable, &mut memory(program, &case.params, offsets, 0), batch);
+    let packed = run(&case.batch)?;
+    compare(case, |name| packed.get(name).map(floats), TOLERANCE)?;
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| error.to_string())?;
+    if one.install(|| run(&case.batch))? != packed {
+        return Err("one thread gives other bits".into());
+    }
+    let independent = case.independent();
+    let mut starts: BTreeMap<&str, usize> = BTreeMap::new();
+    for sample in 0..case.batch.samples.len() {
+        let alone = run(&case.single(sample))?;
+        for (name, node) in case.outputs().filter(|(_, node)| independent[node.0 as usize]) {
+            let start = if case.graph.ty(node).per_sample { starts.entry(name).or_default() } else { &mut 0 };
+            let single = bits(&alone[name]);
+            let own = bits(&packed[name])[*start..*start + single.len()].to_vec();
+            *start += single.len();
+            if single != own {
+                return Err(format!("{name} of sample {sample} has other bits alone: {:?}, packed: {:?}", alone[name], packed[name]));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn plain(case: &Case) -> Result<(), String> {
+    plain_program(case, 11).map_or(Ok(()), |(program, offsets)| agrees(case, &program, &offsets))
+}
+
+fn lowered_forward(case: &Case) -> Result<(), String> {
+    let Lowered { case, program, offsets, .. } = forward(case);
+    agrees(&case, &program, &offsets)
+}
+
+/// Gradients on top of zero, twice: the second batch adds to the first.
+fn lowered_gradients(case: &Case) -> Result<(), String> {
+    let Some(Lowered { case, program, offsets, bytes, gradients }) = with_gradients(case) else { return Ok(()) };
+    let executable = Executable::new(&program).map_err(|diagnostic| format!("{diagnostic:?}"))?;
+    let mut memory = memory(&program, &case.params, &offsets, bytes);
+    let values = eval_graph(&case.graph, &case.params, &case.batch);
+    for run in [1.0, 2.0] {
+        let found = outputs(&case, &executable, &mut memory, &case.batch)?;
+        compare(&case, |name| found.get(name).map(floats), TOLERANCE)?;
+        for (param, node) in &gradients {
+            let expected = values.get(*node).of_sample(0).permuted(&case.graph.params[param.0 as usize].axes).data;
+            let start = offsets[param.0 as usize] as usize / 4;
+            let largest = expected.iter().fold(1.0_f64, |largest, element| largest.max(element.abs()));
+            for (element, expected) in expected.iter().enumerate() {
+                let found = f64::from(memory.gradients.as_f32()[start + element]);
+                if (found - expected * run).abs() > TOLERANCE * largest || found.is_nan() {
+                    return Err(format!("the gradient of parameter {} at {element} is {found}, expected {}", param.0, expected * run));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn plain_programs() {
+    for seed in seeds(150) {
+        check(seed, &case(seed, 14), plain);
+    }
+    for seed in seeds(30) {
+        check(seed, &network(seed), plain);
+    }
+}
+
+#[test]
+fn lowered_graphs() {
+    for seed in seeds(150) {
+        check(seed, &case(seed, 14), lowered_forward);
+    }
+}
+
+#[test]
+fn lowered_networks() {
+    for seed in seeds(30) {
+        check(seed, &network(seed), lowered_forward);
+    }
+}
+
+#[test]
+fn gradients() {
+    for seed in seeds(60) {
+        check(seed, &case(seed, 10), lowered_gradients);
+    }
+    for seed in seeds(10) {
+        check(seed, &network(seed), lowered_gradients);
+    }
+}
