@@ -18,7 +18,7 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
 ) -> [[S::F; VECTORS]; ROWS] {
     let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
     let mut columns = [s.splat(0.0); VECTORS];
-    for k in 0..depth {
+    let mut step = |k: usize| {
         // SAFETY: the caller's promise.
         unsafe {
             for (j, column) in columns.iter_mut().enumerate() {
@@ -31,6 +31,18 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
                 }
             }
         }
+    };
+    let mut k = 0;
+    while k + 4 <= depth {
+        step(k);
+        step(k + 1);
+        step(k + 2);
+        step(k + 3);
+        k += 4;
+    }
+    while k < depth {
+        step(k);
+        k += 1;
     }
     sums
 }

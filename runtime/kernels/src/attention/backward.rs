@@ -37,56 +37,54 @@ impl Kernel for Task<'_> {
         let widths = Widths::new::<S>(dim, value, keys);
         let lengths = widths.lengths::<S>();
         let mut scratch = Scratch::new(Parts::room(&lengths));
-        {
-            let mut parts = Parts::new(scratch.numbers());
-            let [k, v, dk, dv, qt, doutt, dqt, q, dout, weights, dscores, lse, delta] = lengths.map(|length| parts.take(length));
-            let first_key = self.sample.keys.start * heads + self.head;
-            // SAFETY: the parts are as long as is written, and the slices reach to the last position.
+        let mut parts = Parts::new(scratch.numbers());
+        let [k, v, dk, dv, qt, doutt, dqt, q, dout, weights, dscores, lse, delta] = lengths.map(|length| parts.take(length));
+        let first_key = self.sample.keys.start * heads + self.head;
+        // SAFETY: the parts are as long as is written, and the slices reach to the last position.
+        unsafe {
+            copy(s, self.saved.k.as_ptr().add(first_key * dim), heads * dim, (keys, dim), k, (widths.keys, widths.k));
+            copy(s, self.saved.v.as_ptr().add(first_key * value), heads * value, (keys, value), v, (widths.keys, widths.v));
+            dk.write_bytes(0, widths.keys * widths.dk);
+            dv.write_bytes(0, widths.keys * widths.dv);
+        }
+        let wanted = (self.dq.is_some(), self.dk.is_some(), self.dv.is_some());
+        for start in queries.clone().step_by(VECTORS * S::LANES) {
+            let count = (VECTORS * S::LANES).min(queries.end - start);
+            let row = start * heads + self.head;
+            let vectors = count.div_ceil(S::LANES);
+            let width = vectors * S::LANES;
+            // SAFETY: as above.
             unsafe {
-                copy(s, self.saved.k.as_ptr().add(first_key * dim), heads * dim, (keys, dim), k, (widths.keys, widths.k));
-                copy(s, self.saved.v.as_ptr().add(first_key * value), heads * value, (keys, value), v, (widths.keys, widths.v));
-                dk.write_bytes(0, widths.keys * widths.dk);
-                dv.write_bytes(0, widths.keys * widths.dv);
+                let (src_q, src_dout) = (self.saved.q.as_ptr().add(row * dim), self.saved.dout.as_ptr().add(row * value));
+                transpose_in(s, src_q, heads * dim, (count, dim), qt, width, scale * LOG2_E);
+                transpose_in(s, src_dout, heads * value, (count, value), doutt, width, 1.0);
+                copy(s, src_q, heads * dim, (count, dim), q, (count, widths.dk));
+                copy(s, src_dout, heads * value, (count, value), dout, (count, widths.dv));
+                self.rows_of_queries(row, count, width, lse, delta);
             }
-            let wanted = (self.dq.is_some(), self.dk.is_some(), self.dv.is_some());
-            for start in queries.clone().step_by(VECTORS * S::LANES) {
-                let count = (VECTORS * S::LANES).min(queries.end - start);
-                let row = start * heads + self.head;
-                let vectors = count.div_ceil(S::LANES);
-                let width = vectors * S::LANES;
-                // SAFETY: as above.
+            let block =
+                Block { dim, value, keys, count, widths, wanted, k, v, dk, dv, qt, doutt, dqt, q, dout, weights, dscores, lse, delta };
+            match vectors {
+                1 => s.vectorize(Vectors::<1>(block)),
+                2 => s.vectorize(Vectors::<2>(block)),
+                _ => s.vectorize(Vectors::<3>(block)),
+            }
+            if let Some(dq) = self.dq {
+                // SAFETY: the rows of these queries and this head belong to this task.
                 unsafe {
-                    let (src_q, src_dout) = (self.saved.q.as_ptr().add(row * dim), self.saved.dout.as_ptr().add(row * value));
-                    transpose_in(s, src_q, heads * dim, (count, dim), qt, width, scale * LOG2_E);
-                    transpose_in(s, src_dout, heads * value, (count, value), doutt, width, 1.0);
-                    copy(s, src_q, heads * dim, (count, dim), q, (count, widths.dk));
-                    copy(s, src_dout, heads * value, (count, value), dout, (count, widths.dv));
-                    self.rows_of_queries(row, count, width, lse, delta);
-                }
-                let block =
-                    Block { dim, value, keys, count, widths, wanted, k, v, dk, dv, qt, doutt, dqt, q, dout, weights, dscores, lse, delta };
-                match vectors {
-                    1 => s.vectorize(Vectors::<1>(block)),
-                    2 => s.vectorize(Vectors::<2>(block)),
-                    _ => s.vectorize(Vectors::<3>(block)),
-                }
-                if let Some(dq) = self.dq {
-                    // SAFETY: the rows of these queries and this head belong to this task.
-                    unsafe {
-                        scale_all(s, dqt, dim * width, scale);
-                        transpose_out(s, dqt, width, (count, dim), dq.pointer().add(row * dim), heads * dim);
-                    }
+                    scale_all(s, dqt, dim * width, scale);
+                    transpose_out(s, dqt, width, (count, dim), dq.pointer().add(row * dim), heads * dim);
                 }
             }
-            // SAFETY: the rows of these keys and this head belong to this task.
-            unsafe {
-                if let Some(out) = self.dk {
-                    scale_all(s, dk, widths.keys * widths.dk, scale);
-                    copy_out(s, dk, widths.dk, (keys, dim), out.pointer().add(first_key * dim), heads * dim);
-                }
-                if let Some(out) = self.dv {
-                    copy_out(s, dv, widths.dv, (keys, value), out.pointer().add(first_key * value), heads * value);
-                }
+        }
+        // SAFETY: the rows of these keys and this head belong to this task.
+        unsafe {
+            if let Some(out) = self.dk {
+                scale_all(s, dk, widths.keys * widths.dk, scale);
+                copy_out(s, dk, widths.dk, (keys, dim), out.pointer().add(first_key * dim), heads * dim);
+            }
+            if let Some(out) = self.dv {
+                copy_out(s, dv, widths.dv, (keys, value), out.pointer().add(first_key * value), heads * value);
             }
         }
     }

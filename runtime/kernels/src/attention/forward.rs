@@ -2,7 +2,7 @@
 
 use std::f32::consts::{LN_2, LOG2_E};
 
-use super::rows::{Parts, copy, transpose_in, transpose_out};
+use super::rows::{Parts, copy, copy_panels, transpose_in, transpose_out};
 use super::{Attention, Sample};
 use crate::micro::tile;
 use crate::parallel::{Scratch, Shared};
@@ -36,38 +36,36 @@ impl Kernel for Task<'_> {
         let (padded_keys, padded_value) = (keys.next_multiple_of(S::ROWS), value.next_multiple_of(S::ROWS));
         let lengths = [padded_keys * dim, keys * padded_value, dim * block, TILE_KEYS * block, padded_value * block, block, block];
         let mut scratch = Scratch::new(Parts::room(&lengths));
-        {
-            let mut parts = Parts::new(scratch.numbers());
-            let [k, v, q, scores, sums, maximum, total] = lengths.map(|length| parts.take(length));
-            let first_key = self.sample.keys.start * heads + self.head;
-            // SAFETY: the parts are as long as is written, and the slices reach to the last position.
+        let mut parts = Parts::new(scratch.numbers());
+        let [k, v, q, scores, sums, maximum, total] = lengths.map(|length| parts.take(length));
+        let first_key = self.sample.keys.start * heads + self.head;
+        // SAFETY: the parts are as long as is written, and the slices reach to the last position.
+        unsafe {
+            copy(s, self.k.as_ptr().add(first_key * dim), heads * dim, (keys, dim), k, (padded_keys, dim));
+            copy_panels(s, self.v.as_ptr().add(first_key * value), heads * value, (keys, value), v);
+        }
+        for start in queries.clone().step_by(block) {
+            let count = block.min(queries.end - start);
+            let row = start * heads + self.head;
+            let vectors = count.div_ceil(S::LANES);
+            let width = vectors * S::LANES;
+            // SAFETY: as above.
             unsafe {
-                copy(s, self.k.as_ptr().add(first_key * dim), heads * dim, (keys, dim), k, (padded_keys, dim));
-                copy(s, self.v.as_ptr().add(first_key * value), heads * value, (keys, value), v, (keys, padded_value));
+                let src = self.q.as_ptr().add(row * dim);
+                transpose_in(s, src, heads * dim, (count, dim), q, width, scale * LOG2_E);
             }
-            for start in queries.clone().step_by(block) {
-                let count = block.min(queries.end - start);
-                let row = start * heads + self.head;
-                let vectors = count.div_ceil(S::LANES);
-                let width = vectors * S::LANES;
-                // SAFETY: as above.
-                unsafe {
-                    let src = self.q.as_ptr().add(row * dim);
-                    transpose_in(s, src, heads * dim, (count, dim), q, width, scale * LOG2_E);
-                }
-                let block = Block { dim, padded_value, keys, k, v, q, scores, sums, maximum, total };
-                match vectors {
-                    1 => s.vectorize(Vectors::<1>(block)),
-                    2 => s.vectorize(Vectors::<2>(block)),
-                    _ => s.vectorize(Vectors::<3>(block)),
-                }
-                // SAFETY: the rows of these queries and this head belong to this task.
-                unsafe {
-                    transpose_out(s, sums, width, (count, value), self.out.pointer().add(row * value), heads * value);
-                    if let Some(lse) = self.lse {
-                        for i in 0..count {
-                            *lse.pointer().add(row + i * heads) = *maximum.add(i);
-                        }
+            let block = Block { dim, padded_value, keys, k, v, q, scores, sums, maximum, total };
+            match vectors {
+                1 => s.vectorize(Vectors::<1>(block)),
+                2 => s.vectorize(Vectors::<2>(block)),
+                _ => s.vectorize(Vectors::<3>(block)),
+            }
+            // SAFETY: the rows of these queries and this head belong to this task.
+            unsafe {
+                transpose_out(s, sums, width, (count, value), self.out.pointer().add(row * value), heads * value);
+                if let Some(lse) = self.lse {
+                    for i in 0..count {
+                        *lse.pointer().add(row + i * heads) = *maximum.add(i);
                     }
                 }
             }
@@ -204,7 +202,7 @@ unsafe fn add_values<S: Simd, const N: usize>(s: S, block: &Block, start: usize,
     for i in (0..block.padded_value).step_by(S::ROWS) {
         // SAFETY: values are padded to whole tiles of rows.
         unsafe {
-            let v = (block.v.add(start * block.padded_value + i), 1, block.padded_value);
+            let v = (block.v.add(i * block.keys + start * S::ROWS), 1, S::ROWS);
             let dst = block.sums.add(i * width);
             if S::ROWS == 8 {
                 add_scaled::<S, 8, N>(s, tile::<S, 8, N>(s, count, v, (block.scores, width)), dst, &factors);

@@ -47,6 +47,31 @@ pub(super) unsafe fn copy<S: Simd>(
     }
 }
 
+/// Copies `count` rows of `length` numbers, `src_row` apart, to panels of `S::ROWS` columns: `dst[panel, row, column]`, with 0 for the columns that
+/// fill the last panel.
+///
+/// # Safety
+/// The rows can be read and `count` times as many numbers written as the panels have columns.
+#[inline(always)]
+pub(super) unsafe fn copy_panels<S: Simd>(_: S, src: *const f32, src_row: usize, (count, length): (usize, usize), dst: *mut f32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for i in 0..count {
+            let src = src.add(i * src_row);
+            for start in (0..length).step_by(S::ROWS) {
+                let dst = dst.add(start * count + i * S::ROWS);
+                if length - start >= S::ROWS {
+                    std::ptr::copy_nonoverlapping(src.add(start), dst, S::ROWS);
+                } else {
+                    for column in 0..S::ROWS {
+                        *dst.add(column) = if start + column < length { *src.add(start + column) } else { 0.0 };
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Writes `dst[j, i] = factor * src[i, j]` for `count` rows of `length` numbers, `src_row` apart; rows of `dst` are `dst_row` apart
 /// and filled with 0 up to there.
 ///

@@ -23,8 +23,12 @@ use pack::{PackPanel, Panels};
 
 /// Longest chunk of `k`: a panel of it fills the first cache.
 const LONGEST_CHUNK: usize = 384;
-/// Rows that a task takes at most, while there are enough of them.
-const BLOCK_ROWS: usize = 96;
+/// Rows that a task takes at most: the packed operand comes from far away once for each task.
+const MOST_ROWS: usize = 320;
+/// The same where an epilogue wants to find them in the cache.
+const EPILOGUE_ROWS: usize = 96;
+/// Rows that are not worth dividing for the sake of balance.
+const FEW_ROWS: usize = 128;
 /// Multiply-adds below which a product is not worth waking another thread.
 const SERIAL_WORK: usize = 1 << 17;
 /// `rhs` is packed for so many numbers at a time, and at least one chunk.
@@ -127,9 +131,11 @@ pub fn matmul_groups(product: &Product, groups: usize, strides: [usize; 3], lhs:
     if groups == 0 || product.m == 0 || product.n == 0 {
         return;
     }
+    // With nothing to sum, the operands hold nothing whatever their strides.
+    let strides = if product.k == 0 { [0, 0, strides[2]] } else { strides };
     let last = groups - 1;
     let reach = product.out.reach(product.m, product.n);
-    let available = out.len().checked_sub(last * strides[2]).unwrap_or(0);
+    let available = out.len().saturating_sub(last * strides[2]);
     product.check(lhs.len().saturating_sub(last * strides[0]), rhs.len().saturating_sub(last * strides[1]), available);
     if strides[2] >= reach && product.m * product.n * product.k < SERIAL_WORK * 16 {
         // Small products: one after another in each thread.
@@ -205,7 +211,7 @@ pub fn matmul_packed(
     product.check(lhs.len(), product.rhs.reach(product.n, product.k), out.len());
     let panels = Panels::new(rhs.level, product.n);
     let chunks = chunks(product.k);
-    let block_rows = rows_of_a_block(product.m, panels.tile_rows());
+    let block_rows = rows_of_a_block(product.m, panels.tile_rows(), EPILOGUE_ROWS);
     let shared = Shared::new(out);
     for_each(product.m.div_ceil(block_rows), product.m * product.n * product.k >= SERIAL_WORK, |task| {
         let rows = task * block_rows..product.m.min((task + 1) * block_rows);
@@ -247,7 +253,7 @@ fn run(level: Level, product: &Product, lhs: &[f32], rhs: &[f32], out: &mut [f32
         let packed = scratch.numbers();
         pack(level, n, chunks, product.rhs, rhs, packed);
         let packed = &*packed;
-        let block_rows = rows_of_a_block(m, panels.tile_rows());
+        let block_rows = rows_of_a_block(m, panels.tile_rows(), MOST_ROWS);
         let row_blocks = m.div_ceil(block_rows);
         // Few rows: share out the columns too.
         let wanted = if parallel { 4 * rayon::current_num_threads() } else { 1 };
@@ -291,7 +297,9 @@ fn chunks(k: usize) -> Vec<Range<usize>> {
     (0..count).map(|i| (i * length).min(k)..((i + 1) * length).min(k)).collect()
 }
 
-fn rows_of_a_block(m: usize, tile_rows: usize) -> usize {
-    let share = m.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(tile_rows);
-    share.clamp(tile_rows, BLOCK_ROWS)
+/// Rows of a task: at most `most`, about equal shares for the threads, and two for each of them while they are long enough.
+fn rows_of_a_block(m: usize, tile_rows: usize, most: usize) -> usize {
+    let threads = rayon::current_num_threads();
+    let count = m.div_ceil(most).max((2 * threads).min(m / FEW_ROWS)).max(1).next_multiple_of(threads);
+    m.div_ceil(count).next_multiple_of(tile_rows).max(tile_rows)
 }

@@ -149,6 +149,18 @@ fn blocks_and_packed_operands_give_the_same_bits_and_cover_all_rows() {
 }
 
 #[test]
+fn nothing_is_multiplied() {
+    let epilogue = |rows: Range<usize>, block: &mut [f32]| assert!(rows.is_empty() || block.is_empty() || block == [0.0; 6]);
+    for (m, n, k) in [(0, 3, 4), (2, 0, 4), (2, 3, 0)] {
+        let p = Product::linear(m, n, k);
+        let mut out = vec![1.0; m * n];
+        matmul_blocks(&p, &vec![1.0; m * k], &vec![1.0; n * k], &mut out, epilogue);
+        matmul(&p, &vec![1.0; m * k], &vec![1.0; n * k], &mut out);
+        assert_eq!(out, vec![0.0; m * n]);
+    }
+}
+
+#[test]
 fn groups_are_independent_products() {
     // Heads in the middle: [m, groups, k] · [n, groups, k] -> [m, groups, n].
     let (groups, m, n, k) = (5, 9, 20, 12);
