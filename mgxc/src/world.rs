@@ -37,6 +37,11 @@ impl World for Folder {
         mgx_data::header(&self.root.join(path), format)
     }
 
+    fn absolute(&self, path: &str) -> String {
+        let joined = self.root.join(path);
+        std::path::absolute(&joined).unwrap_or(joined).to_string_lossy().into_owned()
+    }
+
     fn folder_text(&self, folder: &str, file: &str) -> Result<Option<String>, Diagnostic> {
         let folder = self.root.join(folder);
         if !folder.is_dir() {

@@ -205,6 +205,10 @@ impl Checker<'_> {
     }
 
     fn unknown_name(&mut self, name: &str, span: Span, scope: &Scope) {
+        if self.library.files[scope.file].lost.contains(name) {
+            self.reported += 1;
+            return;
+        }
         let candidates: Vec<String> = scope
             .env
             .vars

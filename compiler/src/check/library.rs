@@ -1,6 +1,6 @@
 //! The files of a program: the user's, what they import, and the standard library.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, FileId, SourceMap, Span, nearest};
@@ -21,6 +21,8 @@ pub struct LoadedFile {
     pub ast: Rc<ast::File>,
     /// Names declared or imported here.
     pub names: BTreeMap<String, ItemRef>,
+    /// Names that could not be imported, which is reported once, at the import.
+    pub lost: BTreeSet<String>,
     pub is_std: bool,
 }
 
@@ -93,7 +95,7 @@ impl<'w> Library<'w> {
     fn add_file(&mut self, key: &str, ast: Rc<ast::File>, is_std: bool) -> usize {
         let index = self.files.len();
         self.by_path.insert(key.to_owned(), Some(index));
-        self.files.push(LoadedFile { ast: Rc::clone(&ast), names: BTreeMap::new(), is_std });
+        self.files.push(LoadedFile { ast: Rc::clone(&ast), names: BTreeMap::new(), lost: BTreeSet::new(), is_std });
         self.declare(index, &ast);
         for item in &ast.uses {
             self.import(index, key, item);
@@ -145,7 +147,10 @@ impl<'w> Library<'w> {
             let target = if path.first() == Some(&"std") {
                 self.find_std(&path, &wanted.name.text).ok_or(stdlib::names(&path.join("::")))
             } else {
-                let Some(target) = self.imported_file(importer, &path, item) else { continue };
+                let Some(target) = self.imported_file(importer, &path, item) else {
+                    self.lose(file, wanted);
+                    continue;
+                };
                 let names = &self.files[target].names;
                 names.get(&wanted.name.text).copied().ok_or_else(|| names.keys().cloned().collect())
             };
@@ -153,6 +158,7 @@ impl<'w> Library<'w> {
                 Ok(target) => target,
                 Err(known) => {
                     self.unknown_import(&path, wanted, &known, item.span);
+                    self.lose(file, wanted);
                     continue;
                 }
             };
@@ -188,6 +194,10 @@ impl<'w> Library<'w> {
                 None
             }
         }
+    }
+
+    fn lose(&mut self, file: usize, wanted: &ast::UseName) {
+        self.files[file].lost.insert(wanted.alias.as_ref().unwrap_or(&wanted.name).text.clone());
     }
 
     fn find_std(&mut self, path: &[&str], name: &str) -> Option<ItemRef> {

@@ -121,11 +121,17 @@ impl Checked {
 /// Checks a file and everything it imports.
 pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
     let mut checker = Checker::new(world);
-    let file = checker.load(path, overrides);
+    let file = checker.library.load_path(path);
     let mut experiments = Vec::new();
     let mut names = Vec::new();
+    let mut resolved = String::new();
     if let Some(file) = file {
+        let original = std::rc::Rc::clone(&checker.library.files[file].ast);
+        settings::apply_overrides(&mut checker, file, overrides);
         let ast = std::rc::Rc::clone(&checker.library.files[file].ast);
+        if let Some(item) = original.items.first() {
+            resolved = resolve::resolved_text(world, &checker.library.sources, item.span.file, &original, &ast);
+        }
         for (item, declaration) in ast.items.iter().enumerate() {
             let item = ItemRef { file, item };
             match &declaration.kind {
@@ -147,7 +153,7 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
         }
     }
     let (sources, diagnostics) = checker.finish();
-    Checked { sources, diagnostics, experiments, names }
+    Checked { sources, diagnostics, experiments, names, resolved }
 }
 
 /// Evaluates one experiment of a file as it is in training (`training = true`: with dropout) or in evaluation.

@@ -18,6 +18,8 @@ pub struct Prepared {
     /// The folder of the experiment's file.
     pub folder: PathBuf,
     pub experiment: Elaborated,
+    /// The program as it is run.
+    pub resolved: String,
     pub plan: Plan,
     pub data: Data,
 }
@@ -40,7 +42,7 @@ pub fn prepare(file: &Path, experiment: Option<&str>, overrides: &[Override], la
     if !checked.is_ok() {
         return Err(ExitCode::FAILURE);
     }
-    let sources = checked.sources;
+    let (sources, resolved) = (checked.sources, checked.resolved);
     let evaluation = choose(checked.experiments, &checked.names, experiment, file).map_err(|diagnostic| report::fail(&diagnostic, &sources))?;
     let training = if evaluation.train.is_some() && labels == Labels::Needed {
         Some(elaborate(&world, &name, overrides, &evaluation.name, true).map_err(|(sources, diagnostics)| {
@@ -62,7 +64,7 @@ pub fn prepare(file: &Path, experiment: Option<&str>, overrides: &[Override], la
     let data = Data::read(&source).map_err(fail)?;
     warn_truncated(&data, &sources);
     let plan = plan::build(&evaluation, training.as_ref(), &data.capacity(evaluation.batch)).map_err(fail)?;
-    Ok(Prepared { sources, folder: world.root, experiment: evaluation, plan, data })
+    Ok(Prepared { sources, folder: world.root, experiment: evaluation, resolved, plan, data })
 }
 
 /// Says how many sequences are cut to what a backbone takes.

@@ -1,11 +1,11 @@
 //! `mgxc run`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mgx_compiler::plan::HUB_PREFIX;
 use mgx_data::Part;
-use mgx_diag::{Diagnostic, SourceMap};
+use mgx_diag::Diagnostic;
 use mgx_ir::plan::Plan;
 use mgx_runtime::{FitReport, Interrupt, ProgressMode, RunFolder, Session, Settings, Stop};
 
@@ -34,12 +34,11 @@ pub fn run(options: &RunOptions) -> ExitCode {
 
 fn run_stages(options: &RunOptions, prepared: Prepared) -> Result<ExitCode, Diagnostic> {
     refuse_hub(&prepared.plan)?;
-    let program = resolved(&options.file, &prepared.sources);
     let trains = prepared.plan.train.is_some();
     let on = prepared.experiment.predict.on.clone();
     let stage = options.stage;
     let fits = trains && matches!(stage, None | Some(Stage::Fit));
-    let run = run_folder(options, &prepared.plan, &program, fits)?;
+    let run = run_folder(options, &prepared.plan, &prepared.resolved, fits)?;
     let settings =
         Settings { folder: prepared.folder, weights: None, progress: ProgressMode::Auto, interrupt: Interrupt::on_signals()? };
     let mut session = Session::new(prepared.plan, prepared.data, settings)?;
@@ -102,12 +101,6 @@ fn run_folder(options: &RunOptions, plan: &Plan, program: &str, fits: bool) -> R
         (None, true) => RunFolder::open(&RunFolder::newest(&base, &plan.name)?),
         (None, false) => RunFolder::create_numbered(&base, plan, program),
     }
-}
-
-/// The text of the experiment's file.
-fn resolved(file: &Path, sources: &SourceMap) -> String {
-    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    sources.files().find(|file| sources.name(*file) == name).map(|file| sources.text(file).to_owned()).unwrap_or_default()
 }
 
 /// This version loads weights from folders only.
