@@ -4,8 +4,12 @@
 //! where a type is free in part (an input's axes, the element type of a cast, the order of a permutation) the declared type
 //! fills that part, and the rule says whether it is allowed.
 
-use super::{AxisId, BinaryOp, DType, Graph, NodeId, Op, Type, UnaryOp};
-use crate::graph::sizes;
+mod attention;
+mod moves;
+
+use super::{AxisId, BinaryOp, DType, Graph, NodeId, Op, Type, UnaryOp, sizes};
+use attention::{attention, attention_grad, attention_lse};
+use moves::{concat, merge, positive, rename, replace, split};
 
 /// The type of `op` applied to `inputs`.
 ///
@@ -82,11 +86,7 @@ fn result_type(graph: &Graph, op: &Op, inputs: &[&Type], declared: Option<&Type>
         Op::Gather { axis } => gather(graph, inputs, *axis),
         Op::ScatterAdd { axis, over, batch } => scatter_add(graph, inputs, *axis, over, *batch),
         Op::Attention { query, key, dim, value, .. } => attention(graph, inputs, [*query, *key, *dim, *value]),
-        Op::AttentionLse { query, key, dim, .. } => {
-            let [q, k] = arity(inputs)?;
-            attention_heads(graph, q, k, [*query, *key, *dim])?;
-            Ok(Type { dtype: DType::F32, axes: without(&q.axes, &[*dim]), per_sample: q.per_sample || k.per_sample })
-        }
+        Op::AttentionLse { query, key, dim, .. } => attention_lse(graph, inputs, [*query, *key, *dim]),
         Op::AttentionGrad { query, key, dim, value, wrt, .. } => attention_grad(graph, inputs, [*query, *key, *dim, *value], *wrt),
     }
 }
@@ -189,78 +189,6 @@ fn contract(graph: &Graph, inputs: &[&Type], over: &[AxisId], batch: bool) -> Re
     Ok(Type { dtype: DType::F32, axes: without(&both.axes, over), per_sample: both.per_sample && !batch })
 }
 
-fn rename(graph: &Graph, inputs: &[&Type], pairs: &[(AxisId, AxisId)]) -> Result<Type, String> {
-    let [x] = arity(inputs)?;
-    let mut axes = x.axes.clone();
-    let mut renamed = vec![false; axes.len()];
-    for (from, to) in pairs {
-        known(graph, *to)?;
-        let at = position(graph, x, *from)?;
-        if std::mem::replace(&mut renamed[at], true) {
-            return Err(format!("rename takes the axis {} twice", name(graph, *from)));
-        }
-        sizes::check_equal(graph, &[*from], &[*to])?;
-        axes[at] = *to;
-    }
-    Ok(Type { axes, ..x.clone() })
-}
-
-fn split(graph: &Graph, inputs: &[&Type], axis: AxisId, into: &[AxisId]) -> Result<Type, String> {
-    into.iter().try_for_each(|part| known(graph, *part))?;
-    known(graph, axis)?;
-    sizes::check_equal(graph, &[axis], into)?;
-    replace(graph, inputs, &[axis], into, false)
-}
-
-fn merge(graph: &Graph, inputs: &[&Type], axes: &[AxisId], into: AxisId) -> Result<Type, String> {
-    if axes.is_empty() {
-        return Err("merge of no axes".into());
-    }
-    axes.iter().chain([&into]).try_for_each(|part| known(graph, *part))?;
-    sizes::check_equal(graph, axes, &[into])?;
-    replace(graph, inputs, axes, &[into], false)
-}
-
-/// The axes `from` of the only input give way to `to`, at the place of the first of them.
-fn replace(graph: &Graph, inputs: &[&Type], from: &[AxisId], to: &[AxisId], reads_length: bool) -> Result<Type, String> {
-    let [x] = arity(inputs)?;
-    to.iter().try_for_each(|axis| known(graph, *axis))?;
-    has_all(graph, x, from)?;
-    let mut axes = Vec::with_capacity(x.axes.len() + to.len());
-    for axis in &x.axes {
-        if *axis == from[0] {
-            axes.extend_from_slice(to);
-        } else if !from.contains(axis) {
-            axes.push(*axis);
-        }
-    }
-    let ragged = to.iter().any(|axis| graph.extent(*axis).as_static().is_none());
-    Ok(Type { dtype: x.dtype, axes, per_sample: x.per_sample || ragged || reads_length })
-}
-
-fn concat(graph: &Graph, inputs: &[&Type], axes: &[AxisId], into: AxisId) -> Result<Type, String> {
-    let Some(first) = inputs.first() else { return Err("concat of nothing".into()) };
-    if inputs.len() != axes.len() {
-        return Err(format!("concat of {} values along {} axes", inputs.len(), axes.len()));
-    }
-    let rest = without(&first.axes, &axes[..1]);
-    for (x, axis) in inputs.iter().zip(axes) {
-        position(graph, x, *axis)?;
-        if x.dtype != first.dtype {
-            return Err(format!("concat of {:?} and {:?}: the element types must be the same", first.dtype, x.dtype));
-        }
-        let own = without(&x.axes, &[*axis]);
-        if own.len() != rest.len() || own.iter().any(|axis| !rest.contains(axis)) {
-            return Err("the values of concat must have the same axes besides the one they are joined along".into());
-        }
-    }
-    known(graph, into)?;
-    sizes::check_concat(graph, axes, into)?;
-    let mut ty = replace(graph, &inputs[..1], &axes[..1], &[into], false)?;
-    ty.per_sample |= inputs.iter().any(|x| x.per_sample);
-    Ok(ty)
-}
-
 fn gather(graph: &Graph, inputs: &[&Type], axis: AxisId) -> Result<Type, String> {
     let [x, index] = arity(inputs)?;
     position(graph, x, axis)?;
@@ -296,41 +224,6 @@ fn is_index(graph: &Graph, index: &Type, axis: AxisId) -> Result<(), String> {
         return Err(format!("the index has the axis {} that it looks up", name(graph, axis)));
     }
     Ok(())
-}
-
-/// The rule that q and k share, and the axes they share besides `dim`.
-fn attention_heads(graph: &Graph, q: &Type, k: &Type, [query, key, dim]: [AxisId; 3]) -> Result<Vec<AxisId>, String> {
-    f32_only("attention", &[q, k])?;
-    has_all(graph, q, &[query, dim])?;
-    has_all(graph, k, &[key, dim])?;
-    if q.axes.contains(&key) || k.axes.contains(&query) {
-        return Err("the query axis is an axis of q alone, and the key axis of k and v alone".into());
-    }
-    let heads = without(&q.axes, &[query, dim]);
-    same_axes(graph, &heads, &without(&k.axes, &[key, dim]), "k")?;
-    Ok(heads)
-}
-
-fn attention(graph: &Graph, inputs: &[&Type], [query, key, dim, value]: [AxisId; 4]) -> Result<Type, String> {
-    let [q, k, v] = arity(inputs)?;
-    f32_only("attention", inputs)?;
-    let heads = attention_heads(graph, q, k, [query, key, dim])?;
-    has_all(graph, v, &[key, value])?;
-    same_axes(graph, &heads, &without(&v.axes, &[key, value]), "v")?;
-    let axes = q.axes.iter().map(|axis| if *axis == dim { value } else { *axis }).collect();
-    Ok(Type { dtype: DType::F32, axes, per_sample: inputs.iter().any(|x| x.per_sample) })
-}
-
-fn attention_grad(graph: &Graph, inputs: &[&Type], axes: [AxisId; 4], wrt: u8) -> Result<Type, String> {
-    let [q, k, v, out, lse, dout] = arity(inputs)?;
-    let result = attention(graph, &[q, k, v], axes)?;
-    for (what, x) in [("the result", out), ("the gradient of the result", dout)] {
-        f32_only("attention_grad", &[x])?;
-        same_axes(graph, &result.axes, &x.axes, what)?;
-    }
-    same_axes(graph, &without(&q.axes, &[axes[2]]), &lse.axes, "the log-sum-exp")?;
-    let wanted = inputs[..3].get(usize::from(wrt)).ok_or_else(|| format!("attention_grad of input {wrt}: there are 0, 1 and 2"))?;
-    Ok(Type { per_sample: inputs.iter().any(|x| x.per_sample), ..(*wanted).clone() })
 }
 
 /// The axes of the operands in order of appearance; per sample where any operand is. The element type is the first one's.
@@ -382,10 +275,6 @@ fn same_axes(graph: &Graph, expected: &[AxisId], found: &[AxisId], what: &str) -
 
 fn position(graph: &Graph, x: &Type, axis: AxisId) -> Result<usize, String> {
     x.axes.iter().position(|own| *own == axis).ok_or_else(|| format!("the value has no axis {}", name(graph, axis)))
-}
-
-fn positive(window: &super::Window) -> Result<(), String> {
-    if window.stride == 0 || window.dilation == 0 { Err("stride and dilation of windows are at least 1".into()) } else { Ok(()) }
 }
 
 fn known(graph: &Graph, axis: AxisId) -> Result<(), String> {

@@ -11,8 +11,9 @@ use mgx_ir::plan::{
 
 use super::canonical::Canonical;
 use super::cone::Kind;
-use super::kernels::{Kernel, Units, Work};
+use super::kernels::{Kernel, Units};
 use super::schedule::source_storage;
+use super::units::Work;
 use super::{Destination, LowerOptions};
 
 /// Emits the steps in order.

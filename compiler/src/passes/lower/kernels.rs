@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mgx_ir::graph::{NodeId, Op};
+use mgx_ir::graph::NodeId;
 
 use super::canonical::Canonical;
 use super::cone::{self, Cone, Kind, Space};
 use super::targets::Targets;
+use super::units::{Unit, Work, heavy_units, last_value};
 
 /// The most operations and reads of a merged kernel.
 const MOST_NODES: usize = 64;
@@ -22,28 +23,6 @@ pub(crate) struct Kernel {
     pub(crate) computed: BTreeSet<NodeId>,
     /// Values read from memory, with what [`Cone::reads`] says.
     pub(crate) reads: BTreeMap<NodeId, bool>,
-}
-
-/// What one step does.
-#[derive(Clone, Debug)]
-pub(crate) enum Work {
-    Kernel(Kernel),
-    Contract(NodeId),
-    /// An attention and the node of its log-sum-exp.
-    Attention(NodeId, Option<NodeId>),
-    /// The gradients of one attention, by input.
-    AttentionGrad([Option<NodeId>; 3]),
-    Scatter(NodeId),
-}
-
-/// One step to be.
-#[derive(Clone, Debug)]
-pub(crate) struct Unit {
-    pub(crate) work: Work,
-    /// Values that others may read.
-    pub(crate) produces: Vec<NodeId>,
-    /// Values in memory (or views of them) that it reads.
-    pub(crate) reads: Vec<NodeId>,
 }
 
 /// The steps to be, in no particular order.
@@ -74,50 +53,6 @@ pub(crate) fn form(canonical: &Canonical, targets: &Targets) -> Units {
     let mut merger = Merger::new(canonical, Units { units, targets });
     merger.run();
     merger.finish()
-}
-
-/// A unit for each contraction and scatter, for each attention with its log-sum-exp, and for the gradients of each attention.
-fn heavy_units(canonical: &Canonical) -> Vec<Unit> {
-    let mut units = Vec::new();
-    let mut attentions: BTreeMap<String, usize> = BTreeMap::new();
-    let mut gradients: BTreeMap<String, usize> = BTreeMap::new();
-    for (index, node) in canonical.graph.nodes.iter().enumerate() {
-        let id = NodeId(index as u32);
-        let unit = |work| Unit { work, produces: vec![id], reads: node.inputs.clone() };
-        match &node.op {
-            Op::Contract { .. } => units.push(unit(Work::Contract(id))),
-            Op::ScatterAdd { .. } => units.push(unit(Work::Scatter(id))),
-            Op::Attention { query, key, dim, scale, .. } => {
-                units.push(unit(Work::Attention(id, None)));
-                attentions.entry(format!("{:?} {query:?} {key:?} {dim:?} {scale:?}", &node.inputs[..2])).or_insert(units.len() - 1);
-            }
-            Op::AttentionGrad { wrt, scale, .. } => {
-                let key = format!("{:?} {scale:?}", node.inputs);
-                if let Some(place) = gradients.get(&key)
-                    && let Work::AttentionGrad(found) = &mut units[*place].work
-                {
-                    found[usize::from(*wrt)] = Some(id);
-                    units[*place].produces.push(id);
-                } else {
-                    let mut found = [None; 3];
-                    found[usize::from(*wrt)] = Some(id);
-                    units.push(unit(Work::AttentionGrad(found)));
-                    gradients.insert(key, units.len() - 1);
-                }
-            }
-            _ => {}
-        }
-    }
-    for (index, node) in canonical.graph.nodes.iter().enumerate() {
-        let Op::AttentionLse { query, key, dim, scale } = &node.op else { continue };
-        let key = format!("{:?} {query:?} {key:?} {dim:?} {scale:?}", &node.inputs[..2]);
-        let place = attentions.get(&key).expect("a log-sum-exp without its attention has been decomposed");
-        units[*place].produces.push(NodeId(index as u32));
-        if let Work::Attention(_, lse) = &mut units[*place].work {
-            *lse = Some(NodeId(index as u32));
-        }
-    }
-    units
 }
 
 /// Units under merging, as a graph whose edges go from who computes a value to who reads it.
@@ -302,15 +237,6 @@ impl<'a> Merger<'a> {
         self.after[first].remove(&first);
         self.rerank();
     }
-}
-
-/// Where the unit belongs in the order of the graph.
-pub(crate) fn last_value(unit: &Unit) -> NodeId {
-    let own = match &unit.work {
-        Work::Kernel(kernel) => kernel.targets.last().copied(),
-        _ => unit.produces.first().copied(),
-    };
-    own.unwrap_or(NodeId(0))
 }
 
 /// The space in which both kernels can run in one pass. `dependent`: `b` reads what `a` computes.

@@ -3,13 +3,14 @@
 //! Stages, each a module:
 //! - [`canonical`]: every operation in the form that a step takes, with the storage order of what a step needs in memory;
 //! - [`targets`]: which further values are computed once and kept, and which are computed again where they are used;
-//! - [`cone`] and [`kernels`]: a kernel for each kept value, then kernels merged as long as one pass can do both;
+//! - [`units`], [`cone`] and [`kernels`]: a unit for each step, a kernel for each kept value, then kernels merged as long as one pass can do both;
 //! - [`schedule`]: the order of the steps;
 //! - [`emit`] and [`memory`]: the steps and buffers as plain data, and the place of each buffer.
 //!
 //! Views (renamed, split and merged axes that do not move elements) are never copied: they are aliases of a buffer. The
 //! gradient of a parameter is added to the gradient memory by the step that computes it.
 
+mod attention;
 mod canonical;
 mod cone;
 mod contract;
@@ -21,6 +22,7 @@ mod memory;
 mod roots;
 mod schedule;
 mod targets;
+mod units;
 
 use mgx_ir::graph::{Graph, NodeId, ParamId};
 use mgx_ir::plan::{Program, Storage};

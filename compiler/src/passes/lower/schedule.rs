@@ -7,8 +7,9 @@ use mgx_ir::plan::Storage;
 
 use super::LowerOptions;
 use super::canonical::Canonical;
-use super::kernels::{Unit, Units, Work, last_value};
+use super::kernels::Units;
 use super::memory::bytes;
+use super::units::{Unit, Work, last_value};
 
 /// The units in the order they run.
 pub(crate) fn order(canonical: &Canonical, units: &Units, options: &LowerOptions<'_>) -> Vec<usize> {

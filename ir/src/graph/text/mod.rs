@@ -18,6 +18,8 @@
 mod lex;
 mod parse;
 mod print;
+#[cfg(test)]
+mod tests;
 
 pub use parse::parse_graph;
 pub use print::print_graph;
