@@ -3,6 +3,7 @@
 //! Error nodes are left out or become [`ExprKind::Error`]; `report` speaks about those. What only becomes visible here (a number that is
 //! too large, a block without a result) is reported here.
 
+mod block;
 mod expr;
 mod items;
 mod literal;
