@@ -4,6 +4,8 @@
 //! killed and resumed ends with the same parameters as one that is not.
 
 mod checkpoint;
+mod epochs;
+mod log;
 mod schedule;
 mod state;
 mod step;
@@ -14,19 +16,18 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use mgx_data::{Batching, Part, check_training_classes};
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{BatchSpec, TrainSpec};
+use mgx_ir::plan::TrainSpec;
 use mgx_weights::{CheckpointStore, SavedCheckpoint};
-use serde_json::{Map, Value};
 
 use crate::memory::fault;
 use crate::params::MODEL;
-use crate::progress::{Progress, rate};
+use crate::progress::{Progress, ProgressMode, rate};
 use crate::run::{Events, Lock, LockRequest, RunFolder, holds_a_run};
 use crate::session::Session;
 use crate::stage::{Keep, Metrics};
 use checkpoint::repair_best;
+use epochs::Epochs;
 use schedule::Schedule;
 use state::{Sums, TrainState};
 use step::{StepOrder, StepResult};
@@ -84,15 +85,6 @@ struct Fit<'r> {
     samples: u64,
 }
 
-/// How far training goes.
-struct Epochs {
-    batching: Batching,
-    rows: Vec<u64>,
-    valid_rows: Vec<u64>,
-    /// Steps of the whole run, as far as is known without forming all batches.
-    total_steps: u64,
-}
-
 impl Session {
     /// Trains until the plan says so, the run is interrupted, or an error; with `resume` from the run's last checkpoint (from the start if it
     /// was killed before its first). Afterwards the parameters are the best ones, or the last where nothing was evaluated or it was interrupted.
@@ -104,7 +96,10 @@ impl Session {
         let mut fit = self.start_fit(run, resume)?;
         let resumed_from = (resume && fit.state.step > 0).then_some(fit.state.step);
         if let Some(step) = resumed_from {
-            fit.progress.line(&format!("resumed after step {step}, epoch {}", fit.state.epoch + 1));
+            fit.progress.line(&match fit.state.stop {
+                Some(_) => format!("nothing is left to train: the run ended after step {step}"),
+                None => format!("resumed after step {step}, epoch {}", fit.state.epoch + 1),
+            });
         }
         let stop = loop {
             if let Some(stop) = fit.state.stop {
@@ -170,49 +165,6 @@ impl Session {
             .help("add `train { epochs = 10, optimizer = adamw(lr = 1e-3) }`, or predict with it")
     }
 
-    /// The rows and how they are batched.
-    fn epochs(&self, spec: &TrainSpec) -> Result<Epochs, Diagnostic> {
-        let rows = self.data.rows(Part::Train)?.to_vec();
-        check_training_classes(self.data.table(), &rows)?;
-        let valid_rows = self.data.split().valid.clone();
-        if valid_rows.is_empty() && spec.early_stop.is_some() {
-            return Err(Diagnostic::error("E0946", format!("early stopping watches `{}`, and there are no validation rows", spec.monitor))
-                .help("give `valid` a share in the split, or remove `patience`"));
-        }
-        let batching = Batching { spec: self.plan.batch, seed: self.plan.seed, shuffle: spec.shuffle };
-        let mut plan = Epochs { batching, rows, valid_rows, total_steps: 0 };
-        let first = self.steps_of(spec, &plan, 0);
-        let by_epochs = spec.epochs.map(|epochs| epochs.saturating_mul(first));
-        plan.total_steps = by_epochs.into_iter().chain(spec.max_steps).min().unwrap_or(first);
-        Ok(plan)
-    }
-
-    fn batches(&self, plan: &Epochs, epoch: u64) -> Vec<Vec<u64>> {
-        plan.batching.epoch(&plan.rows, |row| self.data.cost(row), epoch)
-    }
-
-    /// Steps of an epoch.
-    fn steps_of(&self, spec: &TrainSpec, plan: &Epochs, epoch: u64) -> u64 {
-        plan.batching.count(&plan.rows, |row| self.data.cost(row), epoch..epoch + 1).div_ceil(spec.accumulate.max(1))
-    }
-
-    /// Steps of the whole run, exactly. Where the number of batches differs from epoch to epoch, all epochs are formed.
-    fn total_steps(&self, spec: &TrainSpec, plan: &Epochs) -> u64 {
-        let Some(epochs) = spec.epochs else { return plan.total_steps };
-        let varies = matches!(plan.batching.spec, BatchSpec::Tokens(_)) && plan.batching.shuffle;
-        if !varies {
-            return plan.total_steps;
-        }
-        let mut total = 0;
-        for epoch in 0..epochs {
-            total += self.steps_of(spec, plan, epoch);
-            if spec.max_steps.is_some_and(|max_steps| total >= max_steps) {
-                break;
-            }
-        }
-        total.min(spec.max_steps.unwrap_or(u64::MAX))
-    }
-
     /// The rest of an epoch's steps; false if it was interrupted.
     fn train_epoch(&mut self, fit: &mut Fit) -> Result<bool, Diagnostic> {
         let batches = self.batches(&fit.plan, fit.state.epoch);
@@ -252,7 +204,11 @@ impl Session {
         let paused = Instant::now();
         if !fit.plan.valid_rows.is_empty() {
             let rows = std::mem::take(&mut fit.plan.valid_rows);
+            // The bar of the training steps stays where it is.
+            fit.progress.stage("valid");
+            let mode = std::mem::replace(&mut self.progress, ProgressMode::Quiet);
             let scored = self.score(&rows, "valid", Keep::Metrics);
+            self.progress = mode;
             fit.plan.valid_rows = rows;
             let Some((metrics, _)) = scored? else { return Ok(false) };
             let name = fit.spec.monitor.strip_prefix("valid_").unwrap_or(&fit.spec.monitor);
@@ -315,13 +271,6 @@ impl Fit<'_> {
         self.spec.max_steps.is_some_and(|max_steps| self.state.step >= max_steps)
     }
 
-    fn epoch_label(&self) -> String {
-        match self.spec.epochs {
-            Some(epochs) => format!("epoch {}/{epochs}", self.state.epoch + 1),
-            None => format!("epoch {}", self.state.epoch + 1),
-        }
-    }
-
     /// Takes note of a step.
     fn advance(&mut self, batches: u64, result: &StepResult, learning_rate: f64) -> Result<(), Diagnostic> {
         self.saved = None;
@@ -339,55 +288,6 @@ impl Fit<'_> {
             self.log_train(result, learning_rate)?;
         }
         Ok(())
-    }
-
-    fn log_train(&mut self, result: &StepResult, learning_rate: f64) -> Result<(), Diagnostic> {
-        let seconds = self.window.0.elapsed().as_secs_f64().max(1e-9);
-        let window = self.state.window;
-        let samples = window.samples - self.window.1;
-        let fields = [
-            ("step", self.state.step.into()),
-            ("epoch", (self.state.epoch + 1).into()),
-            ("loss", window.mean().into()),
-            ("lr", learning_rate.into()),
-            ("grad_norm", result.gradient_norm.into()),
-            ("samples_per_s", (samples as f64 / seconds).into()),
-            ("tokens_per_s", ((window.tokens - self.window.2) as f64 / seconds).into()),
-        ];
-        self.events.write("train", fields, Map::new())?;
-        let (label, step) = (self.epoch_label(), self.state.step);
-        let speed = rate(samples, seconds);
-        self.progress.line(&format!("{label}  step {step}  loss {:.4}  lr {learning_rate:.2e}  {speed}", window.mean()));
-        self.state.window = Sums::default();
-        self.window = (Instant::now(), 0, 0);
-        Ok(())
-    }
-
-    fn log_valid(&mut self, metrics: &Metrics, is_best: bool) -> Result<(), Diagnostic> {
-        let mut fields = self.epoch_fields();
-        fields.extend([("best", is_best.into()), ("samples_per_s", (metrics.rows as f64 / metrics.seconds.max(1e-9)).into())]);
-        self.events.write("valid", fields, metrics.to_json())?;
-        let best = if is_best { "  (best)" } else { "" };
-        let (label, train) = (self.epoch_label(), self.state.epoch_sums.mean());
-        self.progress.line(&format!("{label}  step {}  train loss {train:.4}  valid {}{best}", self.state.step, metrics.line()));
-        Ok(())
-    }
-
-    /// The end of an epoch without validation rows.
-    fn log_epoch(&mut self) -> Result<(), Diagnostic> {
-        let fields = self.epoch_fields();
-        self.events.write("epoch", fields, Map::new())?;
-        let (label, train) = (self.epoch_label(), self.state.epoch_sums.mean());
-        self.progress.line(&format!("{label}  step {}  train loss {train:.4}", self.state.step));
-        Ok(())
-    }
-
-    fn epoch_fields(&self) -> Vec<(&'static str, Value)> {
-        vec![
-            ("step", self.state.step.into()),
-            ("epoch", (self.state.epoch + 1).into()),
-            ("train_loss", self.state.epoch_sums.mean().into()),
-        ]
     }
 
     /// Says where to go on after an error of a step.
