@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use mgx_cpu::{AlignedBytes, Executable, Memory};
 use mgx_eval::ProgramMemory;
-use mgx_eval::arbitrary::{Case, case, network, plain_program};
+use mgx_eval::arbitrary::{Case, case, network, plain_program, sized_network};
 use mgx_eval::eval_graph;
 use mgx_ir::plan::{Batch, InputData, Program};
 
@@ -55,14 +55,20 @@ fn bits(data: &InputData) -> Vec<u32> {
     }
 }
 
-/// Runs a program on the whole batch, with one thread and two, and on each sample alone.
+/// The outputs for the whole batch are right, and have the same bits with one thread and for each sample alone.
 fn agrees(case: &Case, program: &Program, offsets: &[u64]) -> Result<(), String> {
+    let packed = same_bits(case, program, offsets)?;
+    compare(case, |name| packed.get(name).map(floats), TOLERANCE)
+}
+
+/// The outputs for the whole batch, which must have the same bits with one thread and for each sample alone.
+fn same_bits(case: &Case, program: &Program, offsets: &[u64]) -> Result<BTreeMap<String, InputData>, String> {
     let executable = Executable::new(program).map_err(|diagnostic| format!("{diagnostic:?}"))?;
     let run = |batch: &Batch| outputs(case, &executable, &mut memory(program, &case.params, offsets, 0), batch);
     let packed = run(&case.batch)?;
-    compare(case, |name| packed.get(name).map(floats), TOLERANCE)?;
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| error.to_string())?;
-    if one.install(|| run(&case.batch))? != packed {
+    let alike = |one: &BTreeMap<String, InputData>| packed.iter().all(|(name, data)| bits(data) == bits(&one[name]));
+    if !alike(&one.install(|| run(&case.batch))?) {
         return Err("one thread gives other bits".into());
     }
     let independent = case.independent();
@@ -75,11 +81,12 @@ fn agrees(case: &Case, program: &Program, offsets: &[u64]) -> Result<(), String>
             let own = bits(&packed[name])[*start..*start + single.len()].to_vec();
             *start += single.len();
             if single != own {
-                return Err(format!("{name} of sample {sample} has other bits alone: {:?}, packed: {:?}", alone[name], packed[name]));
+                let differing = single.iter().zip(&own).filter(|(single, own)| single != own).count();
+                return Err(format!("{differing} of {} elements of {name} of sample {sample} differ when it is alone", own.len()));
             }
         }
     }
-    Ok(())
+    Ok(packed)
 }
 
 fn plain(case: &Case) -> Result<(), String> {
@@ -146,5 +153,36 @@ fn gradients() {
     }
     for seed in seeds(10) {
         check(seed, &network(seed), lowered_gradients);
+    }
+}
+
+/// Sizes at which kernels run on vectors, in tiles and in chunks.
+#[test]
+fn large_networks_have_the_same_bits_in_every_batch() {
+    for seed in seeds(12) {
+        let Lowered { case, program, offsets, .. } = forward(&sized_network(seed, 14));
+        let packed = same_bits(&case, &program, &offsets).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let finite = packed.values().flat_map(floats).filter(|value| value.is_finite()).count();
+        assert!(finite > 0, "seed {seed}: no number is finite");
+    }
+}
+
+/// Gradients do not depend on the number of threads.
+#[test]
+fn gradients_of_large_networks_have_the_same_bits_with_every_number_of_threads() {
+    for seed in seeds(6) {
+        let Some(Lowered { case, program, offsets, bytes, .. }) = with_gradients(&sized_network(seed, 14)) else { continue };
+        let executable = Executable::new(&program).unwrap_or_else(|diagnostic| panic!("seed {seed}: {diagnostic:?}"));
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap_or_else(|error| panic!("{error}"));
+            let mut memory = memory(&program, &case.params, &offsets, bytes);
+            pool.install(|| outputs(&case, &executable, &mut memory, &case.batch)).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            memory.gradients.to_vec()
+        };
+        let one = run(1);
+        for threads in [2, 3] {
+            assert!(run(threads) == one, "seed {seed}: {threads} threads give other bits than one");
+        }
+        assert!(one.iter().any(|byte| *byte != 0), "seed {seed}: all gradients are zero");
     }
 }

@@ -49,21 +49,21 @@ fn differences(case: &Case) -> Result<DifferenceReport, String> {
 #[test]
 fn gradients_agree_with_differences() {
     let (mut compared, mut skipped) = (0, 0);
-    for seed in seeds(120) {
+    for seed in seeds(60) {
         let report = check(seed, &case(seed, 10), differences);
         compared += report.compared;
         skipped += report.skipped;
     }
-    assert!(compared > 1000 && skipped * 10 < compared, "{compared} compared, {skipped} skipped");
+    assert!(compared > 500 && skipped * 10 < compared, "{compared} compared, {skipped} skipped");
 }
 
 #[test]
 fn gradients_of_networks_agree_with_differences() {
     let (mut compared, mut skipped) = (0, 0);
-    for seed in seeds(5) {
+    for seed in seeds(3) {
         let report = check(seed, &network(seed), differences);
         compared += report.compared;
         skipped += report.skipped;
     }
-    assert!(compared > 150 && skipped * 20 < compared, "{compared} compared, {skipped} skipped");
+    assert!(compared > 90 && skipped * 20 < compared, "{compared} compared, {skipped} skipped");
 }

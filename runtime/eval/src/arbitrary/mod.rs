@@ -18,7 +18,7 @@ use mgx_ir::random::Stream;
 use crate::graph::{Values, eval_more};
 
 pub use minimal::minimal;
-pub use network::network;
+pub use network::{network, sized_network};
 pub use program::plain_program;
 
 /// A graph with what it is evaluated on.

@@ -9,14 +9,19 @@ use super::{Case, Maker};
 /// A random network on token ids and a class for each sample. Its outputs are `states` (per token), `logits`, `probabilities` and `loss`
 /// (per sample).
 pub fn network(seed: u64) -> Case {
+    sized_network(seed, 1)
+}
+
+/// As [`network`], with widths and lengths up to `scale` times as large: for what only large sizes show. Its values are not kept in bounds.
+pub fn sized_network(seed: u64, scale: u64) -> Case {
     let mut maker = Maker::new(seed);
     let count = 1 + maker.below(4);
     for _ in 0..count {
-        let length = if maker.once_in(6) { 1 } else { 1 + maker.below(9) };
+        let length = if maker.once_in(6) { 1 } else { 1 + maker.below(9 * scale) };
         let key = maker.below(1 << 40);
         maker.batch.samples.push(Sample { key, lengths: vec![length] });
     }
-    let mut net = Net::new(&mut maker);
+    let mut net = Net::new(&mut maker, scale);
     let mut x = net.embedding();
     for _ in 0..1 + net.maker.below(2) {
         x = net.layer(x);
@@ -50,16 +55,16 @@ struct Net<'a> {
 }
 
 impl<'a> Net<'a> {
-    fn new(maker: &'a mut Maker) -> Self {
+    fn new(maker: &'a mut Maker, scale: u64) -> Self {
         let length = maker.builder.length("n");
         let seq = maker.builder.ragged_axis("seq", SizeExpr::Length(length));
-        let (heads, half) = (1 + maker.below(3), 1 + maker.below(3));
+        let (heads, half) = (1 + maker.below(3), 1 + maker.below(3 * scale));
         let vocab = 3 + maker.below(5);
         let vocab = maker.builder.axis("vocab", vocab);
         let hidden = maker.builder.axis("hidden", heads * half * 2);
         let heads = maker.builder.axis("heads", heads);
         let dim = maker.builder.axis("dim", half * 2);
-        let wide = 1 + maker.below(9);
+        let wide = 1 + maker.below(9 * scale);
         let wide = maker.builder.axis("wide", wide);
         let classes = 2 + maker.below(3);
         let classes = maker.builder.axis("classes", classes);
