@@ -38,10 +38,19 @@ fn run_stages(options: &RunOptions, prepared: Prepared) -> Result<ExitCode, Diag
     let on = prepared.experiment.predict.on.clone();
     let stage = options.stage;
     let fits = trains && matches!(stage, None | Some(Stage::Fit));
-    let run = run_folder(options, &prepared.plan, &prepared.resolved, fits)?;
+    let resolved = prepared.resolved;
     let settings =
         Settings { folder: prepared.folder, weights: None, progress: ProgressMode::Auto, interrupt: Interrupt::on_signals()? };
     let mut session = Session::new(prepared.plan, prepared.data, settings)?;
+    if !options.resume && options.checkpoint.is_none() && (fits || !trains) {
+        // Before there is a folder, so that weights that cannot be loaded leave nothing behind.
+        session.prepare()?;
+        report::print(&session.load_report().warnings(), &prepared.sources);
+    }
+    let run = run_folder(options, session.plan(), &resolved, fits)?;
+    if !fits && !trains {
+        run.write_lock(&session.lock()?)?;
+    }
     if let Some(path) = &options.checkpoint {
         let source = session.restore(path)?;
         println!("parameters: {source}");
