@@ -16,6 +16,7 @@ use super::scan::next_token;
 pub struct Tree {
     pub root: Node,
     text: Box<str>,
+    has_errors: bool,
 }
 
 /// A part of the text with its parts.
@@ -51,6 +52,11 @@ impl Tree {
         &self.text[span.start as usize..span.end as usize]
     }
 
+    /// Does any node or token stand for text that is not mgx?
+    pub fn has_errors(&self) -> bool {
+        self.has_errors
+    }
+
     /// All tokens in order, white space and comments included.
     pub fn tokens(&self) -> Vec<Token> {
         let mut tokens = Vec::new();
@@ -60,20 +66,21 @@ impl Tree {
 
     /// The tree of what the grammar found. `pairs` may come from a text in which parts of `text` are blanked out (of the same length).
     pub(super) fn from_pairs(file: FileId, text: &str, pairs: Pairs<'_, Rule>) -> Self {
-        let mut builder = Builder { file, text, at: 0, open: Vec::new(), done: None };
+        let mut builder = Builder { file, text, at: 0, open: Vec::new(), done: None, has_errors: false };
         for token in pairs.tokens() {
             match token {
                 PestToken::Start { rule, pos } => builder.start(rule, pos.pos()),
                 PestToken::End { rule, pos } => builder.end(rule, pos.pos()),
             }
         }
+        let has_errors = builder.has_errors || builder.done.is_none();
         let root = builder.done.unwrap_or_else(|| Self::plain_root(file, text));
-        Self { root, text: text.into() }
+        Self { root, text: text.into(), has_errors }
     }
 
     /// A tree of tokens only, for a text that could not be parsed at all.
     pub(super) fn of_tokens(file: FileId, text: &str) -> Self {
-        Self { root: Self::plain_root(file, text), text: text.into() }
+        Self { root: Self::plain_root(file, text), text: text.into(), has_errors: true }
     }
 
     fn plain_root(file: FileId, text: &str) -> Node {
@@ -124,7 +131,7 @@ fn token_kind(rule: Rule) -> Option<TokenKind> {
         Rule::string => TokenKind::String,
         Rule::unterminated_string => TokenKind::UnterminatedString,
         Rule::literal | Rule::role | Rule::storage => TokenKind::Keyword,
-        Rule::operator | Rule::minus | Rule::unary | Rule::rest | Rule::comma | Rule::optional_mark => TokenKind::Punctuation,
+        Rule::operator | Rule::minus | Rule::unary | Rule::rest | Rule::comma => TokenKind::Punctuation,
         _ => return None,
     })
 }
@@ -135,6 +142,28 @@ fn holds_stray_text(rule: Rule) -> bool {
     matches!(rule, error_arm | error_header | error_in_list | error_item | error_line | error_rest)
 }
 
+/// Does a node of this kind stand for a mistake?
+pub(super) fn is_error(kind: Rule) -> bool {
+    use Rule::{
+        bare_assign, loose_args, loose_params, missing_assign, missing_body, missing_colon, missing_else, missing_expr, missing_name,
+        missing_params, missing_storage, missing_type, stray_assign, unclosed,
+    };
+    let is_missing = matches!(
+        kind,
+        missing_assign
+            | missing_body
+            | missing_colon
+            | missing_else
+            | missing_expr
+            | missing_name
+            | missing_params
+            | missing_storage
+            | missing_type
+            | unclosed
+    );
+    is_missing || holds_stray_text(kind) || matches!(kind, bare_assign | stray_assign | loose_args | loose_params)
+}
+
 struct Builder<'a> {
     file: FileId,
     text: &'a str,
@@ -142,10 +171,12 @@ struct Builder<'a> {
     at: usize,
     open: Vec<Node>,
     done: Option<Node>,
+    has_errors: bool,
 }
 
 impl Builder<'_> {
     fn start(&mut self, rule: Rule, pos: usize) {
+        self.has_errors |= is_error(rule) || rule == Rule::unterminated_string;
         // The outermost rule begins after a byte order mark at the latest; the text before it is its own.
         if !self.open.is_empty() {
             self.fill(pos);

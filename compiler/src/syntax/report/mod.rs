@@ -13,13 +13,15 @@ mod surroundings;
 use mgx_diag::{Code, Diagnostic};
 use mgx_grammar::Rule;
 
-use super::tree::{Element, Node, Token, TokenKind, Tree};
+use super::tree::{Element, Node, Token, TokenKind, Tree, is_error};
 use surroundings::Surroundings;
 
 /// Adds the diagnostics of the error nodes to those found while reading the abstract syntax; in order of their places.
 pub(super) fn with_syntax_errors(tree: &Tree, found_while_reading: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut places = Vec::new();
-    collect(&tree.root, None, &mut places);
+    if tree.has_errors() {
+        collect(&tree.root, None, &mut places);
+    }
     let (mut findings, mut diagnostics) = (Vec::new(), Vec::new());
     for diagnostic in found_while_reading {
         // What may be a consequence of text that does not fit is weighed with it; a number that is too large is always one.
@@ -82,35 +84,6 @@ fn collect<'a>(node: &'a Node, parent: Option<&'a Node>, out: &mut Vec<Place<'a>
     }
 }
 
-fn is_error(kind: Rule) -> bool {
-    use Rule::{
-        bare_assign, error_arm, error_header, error_item, error_line, error_rest, loose_args, loose_params, missing_assign, missing_body,
-        missing_colon, missing_else, missing_expr, missing_name, missing_params, missing_storage, missing_type, stray_assign, unclosed,
-    };
-    matches!(
-        kind,
-        bare_assign
-            | error_arm
-            | error_header
-            | error_item
-            | error_line
-            | error_rest
-            | loose_args
-            | loose_params
-            | missing_assign
-            | missing_body
-            | missing_colon
-            | missing_else
-            | missing_expr
-            | missing_name
-            | missing_params
-            | missing_storage
-            | missing_type
-            | stray_assign
-            | unclosed
-    )
-}
-
 fn finding(around: &Surroundings<'_>, place: &Place<'_>) -> Option<Finding> {
     let node = match place.wrong {
         Wrong::Node(node) => node,
@@ -119,6 +92,8 @@ fn finding(around: &Surroundings<'_>, place: &Place<'_>) -> Option<Finding> {
     let parent = place.parent?;
     let diagnostic = match node.kind {
         Rule::unclosed => return missing::unclosed(around, node, parent),
+        // The list around it is reported from its first fault on.
+        Rule::error_in_list => return None,
         Rule::error_item => lines::error_item(around, node),
         Rule::error_line => lines::error_line(around, node, parent),
         Rule::error_header => lines::error_header(around, node, parent),
