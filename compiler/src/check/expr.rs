@@ -25,8 +25,8 @@ pub struct Scope {
 
 /// How deep expressions in expressions, calls in calls and parts in parts may nest: recursion of modules over a list ends long before.
 pub const MAX_DEPTH: u32 = 512;
-/// The most expressions that are evaluated for one experiment; a network of a hundred layers takes a hundredth.
-const MAX_STEPS: u32 = 2_000_000;
+/// The most expressions that are evaluated for one experiment; one of the largest models, with 7 billion parameters, takes 24 thousand.
+const MAX_STEPS: u32 = 1_000_000;
 /// The most bytes of a text, and the most elements of a list, that expressions make.
 const MAX_LENGTH: usize = 1 << 16;
 
