@@ -1,6 +1,7 @@
 //! Compiled programs and their runs.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use mgx_diag::Diagnostic;
 use mgx_ir::graph::DType;
@@ -42,7 +43,7 @@ enum StepCode {
     Fused(Launch),
     Contract(Contraction),
     Attention(Attention),
-    AttentionGrad(AttentionGrad),
+    AttentionGrad(Box<AttentionGrad>),
     Scatter(Scatter),
 }
 
@@ -90,7 +91,7 @@ impl Executable {
                 (_, Some((number, binding))) => StepCode::Fused(kernels[number].launch(number, binding, &mut shapes)),
                 (StepKind::Contract(step), _) => StepCode::Contract(Contraction::new(program, &mut shapes, step)?),
                 (StepKind::Attention(step), _) => StepCode::Attention(Attention::new(program, &mut shapes, step)?),
-                (StepKind::AttentionGrad(step), _) => StepCode::AttentionGrad(AttentionGrad::new(program, &mut shapes, step)?),
+                (StepKind::AttentionGrad(step), _) => StepCode::AttentionGrad(AttentionGrad::new(program, &mut shapes, step)?.into()),
                 (StepKind::Scatter(step), _) => StepCode::Scatter(Scatter::new(program, &mut shapes, step)?),
                 (StepKind::Fused(_), None) => return Err(shapes::malformed("a fused step has no kernel")),
             });
@@ -121,20 +122,45 @@ impl Executable {
     /// Before anything is computed: where a sample lacks lengths (E0803), an input is missing (E0804) or of another size or type (E0805), a
     /// memory is too small for this batch (E0806), or lengths do not fit the program (E0807).
     pub fn run(&self, memory: &mut Memory, batch: &Batch) -> Result<(), Diagnostic> {
+        self.run_with(memory, batch, &mut |_| {})
+    }
+
+    /// As [`Executable::run`], and gives the seconds that each step of the program took.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn profile(&self, memory: &mut Memory, batch: &Batch) -> Result<Vec<f64>, Diagnostic> {
+        let mut seconds = Vec::with_capacity(self.steps.len());
+        let mut last = Instant::now();
+        self.run_with(memory, batch, &mut |_| {
+            let now = Instant::now();
+            seconds.push((now - last).as_secs_f64());
+            last = now;
+        })?;
+        Ok(seconds)
+    }
+
+    fn run_with(&self, memory: &mut Memory, batch: &Batch, done: &mut (dyn FnMut(usize) + Send)) -> Result<(), Diagnostic> {
         let shapes = BatchShapes::new(&self.shapes, self.lengths, batch)?;
         self.checks.run(&shapes)?;
         let buffers = self.place(memory, batch, &shapes)?;
         if rayon::current_thread_index().is_some() {
-            return self.run_steps(&buffers, &shapes, batch);
+            return self.run_steps(&buffers, &shapes, batch, done);
         }
         // From within the pool, sharing a step's work does not wait for another thread to wake up.
         let mut result = Ok(());
-        rayon::scope(|_| result = self.run_steps(&buffers, &shapes, batch));
+        rayon::scope(|_| result = self.run_steps(&buffers, &shapes, batch, done));
         result
     }
 
-    fn run_steps(&self, buffers: &Buffers, shapes: &BatchShapes, batch: &Batch) -> Result<(), Diagnostic> {
-        for step in &self.steps {
+    fn run_steps(
+        &self,
+        buffers: &Buffers,
+        shapes: &BatchShapes,
+        batch: &Batch,
+        done: &mut (dyn FnMut(usize) + Send),
+    ) -> Result<(), Diagnostic> {
+        for (index, step) in self.steps.iter().enumerate() {
             match step {
                 StepCode::Fused(step) => launch::run(&self.kernels[step.kernel], step, buffers, shapes, batch),
                 StepCode::Contract(step) => step.run(buffers, shapes)?,
@@ -142,6 +168,7 @@ impl Executable {
                 StepCode::AttentionGrad(step) => step.run(buffers, shapes)?,
                 StepCode::Scatter(step) => step.run(buffers, shapes)?,
             }
+            done(index);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The CPU backend: a program of the plan becomes generated kernels and calls of hand-written ones, and runs on batches.
 //!
-//! [`Executable::new`] compiles the fused steps with Cranelift ([`fused`]) and binds contractions, attention and scatter to the crate
+//! [`Executable::new`] compiles the fused steps with Cranelift (`fused`) and binds contractions, attention and scatter to the crate
 //! `mgx-kernels`. [`Executable::run`] checks sizes and bounds of a batch, then runs the steps in order, each on all threads of the rayon
 //! pool it is called in.
 //!

@@ -260,12 +260,12 @@ impl Run<'_> {
     /// Cuts the rows (and columns) of each group into chunks, in order.
     fn chunks(&self, bounds: &[Bound], groups: &[Group], shared: bool) -> Vec<Chunk> {
         let mut chunks: Vec<Chunk> = Vec::new();
-        for group in 0..groups.len() {
+        for (group, of) in groups.iter().enumerate() {
             let members = if shared { 0..bounds.len() } else { group..group + 1 };
             match self.kernel.shape {
                 Shape::All => self.chunk_all(bounds, members, group, &mut chunks),
                 _ => {
-                    for columns in ranges(groups[group].columns, PARTIAL_COLUMNS) {
+                    for columns in ranges(of.columns, PARTIAL_COLUMNS) {
                         let height = (PARTIAL_GRAIN / (columns.1 - columns.0)).max(16);
                         let pieces = members
                             .clone()

@@ -114,7 +114,7 @@ impl Check<'_> {
             Expr::Random { sample, index, .. } => sample.as_ref().is_none_or(|sample| self.invariant(sample)) && self.counts(index),
             Expr::Load { address, guard, .. } | Expr::Column { address, guard, .. } => {
                 let Some((coefficient, _)) = linear(exprs, address) else { return false };
-                if coefficient.as_constant().is_none_or(|step| step > 1 || step < 0) {
+                if coefficient.as_constant().is_none_or(|step| !(0..=1).contains(&step)) {
                     self.strided += 1;
                 }
                 self.settled(guard)

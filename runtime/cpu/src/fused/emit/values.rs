@@ -283,14 +283,15 @@ impl Emitter<'_> {
         self.b.use_var(total)
     }
 
-    /// The operation of a reduction.
+    /// The operation of a reduction: the result so far and a new value.
     pub(super) fn combine(&mut self, op: ReduceOp, dtype: DType, a: Value, b: Value) -> Value {
+        let vector = self.b.func.dfg.value_type(a).is_vector();
         match (op, dtype) {
             (ReduceOp::Sum, DType::F32) => self.b.ins().fadd(a, b),
             (ReduceOp::Sum, _) => self.b.ins().iadd(a, b),
-            (ReduceOp::Max, DType::F32) => self.b.ins().fmax(a, b),
+            (ReduceOp::Max, DType::F32) => self.extreme(FloatCC::GreaterThan, b, a, vector),
             (ReduceOp::Max, _) => self.b.ins().smax(a, b),
-            (ReduceOp::Min, DType::F32) => self.b.ins().fmin(a, b),
+            (ReduceOp::Min, DType::F32) => self.extreme(FloatCC::LessThan, b, a, vector),
             (ReduceOp::Min, _) => self.b.ins().smin(a, b),
         }
     }
