@@ -119,6 +119,30 @@ fn examples_of_pages_fail_and_pass_as_they_say() {
     assert!(count > 60, "only {count} pages have examples that run");
 }
 
+/// Programs of the specification that are whole: their blocks begin with ```` ```mgx clean ````.
+#[test]
+fn programs_of_the_specification_are_clean() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/language.md")).expect("the specification");
+    let text = page.replace("```mgx clean", "```mgx clean=yes");
+    let mut count = 0;
+    for block in blocks(&text).iter().filter(|block| block.words.contains_key("clean")) {
+        let (sources, found) = run("", block, &Files::default());
+        assert!(found.is_empty(), "{}", render(&found, &sources, false));
+        count += 1;
+    }
+    assert!(count >= 3, "only {count} programs found");
+}
+
+/// The chapter on functions names every function that the checker knows.
+#[test]
+fn the_specification_names_every_function() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/language.md")).expect("the specification");
+    let chapter = page.split("## Functions of the language").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the chapter");
+    let words: BTreeSet<&str> = chapter.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let missing: Vec<_> = mgx_compiler::check::function_names().iter().filter(|name| !words.contains(**name)).collect();
+    assert!(missing.is_empty(), "not in the chapter: {missing:?}");
+}
+
 /// Every Rust source of the project that is not a test's.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder of the project") {

@@ -99,6 +99,11 @@ pub struct Override {
     pub value: String,
 }
 
+/// The names of the language's own functions, which everything else is written with.
+pub fn function_names() -> &'static [&'static str] {
+    builtins::NAMES
+}
+
 /// What a check found.
 pub struct Checked {
     pub sources: SourceMap,
