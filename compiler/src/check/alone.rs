@@ -7,7 +7,8 @@ use mgx_diag::{Diagnostic, Span};
 use mgx_ir::plan::Init;
 
 use super::Checker;
-use super::call::{Args, tensor_type};
+use super::axes::tensor_type;
+use super::call::{Args, Callee};
 use super::experiment::BACKBONE_FIELDS;
 use super::expr::Scope;
 use super::library::ItemRef;
@@ -33,13 +34,13 @@ impl Checker<'_> {
         let Some(instance) = self.instantiate(&pending, "", "", false) else { return };
         for member in &module.members {
             let MemberKind::Function(function) = &member.kind else { continue };
-            let env = instance.env.borrow().clone();
-            let mut scope = Scope { file: item.file, env: env.clone(), experiment: false, instance: None };
+            let mut scope = Scope { file: item.file, env: instance.env.borrow().clone(), experiment: false, instance: None };
             if !self.known_types(&function.params) {
                 continue;
             }
             let Some(args) = self.unknown_args(&function.params, &mut scope, true) else { continue };
-            self.call_function(function, &member.name.text, item.file, env, Some(&instance), args, member.name.span);
+            let callee = Callee { function, name: &member.name.text, file: item.file, instance: Some(&instance) };
+            self.call_function(callee, args, member.name.span);
         }
     }
 
@@ -54,7 +55,8 @@ impl Checker<'_> {
         self.span = handle.name.span;
         let mut scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
         let Some(args) = self.unknown_args(&function.params, &mut scope, true) else { return };
-        self.call_function(function, &handle.name.text, item.file, Env::default(), None, args, handle.name.span);
+        let callee = Callee { function, name: &handle.name.text, file: item.file, instance: None };
+        self.call_function(callee, args, handle.name.span);
     }
 
     /// Do all the parameters say what they are?

@@ -10,6 +10,7 @@ use mgx_ir::plan::{
     OutputSpec, TokenizerSpec,
 };
 
+use super::axes::{Given, tensor_type};
 use super::call::Args;
 use super::data::Table;
 use super::expr::Scope;
@@ -381,7 +382,7 @@ impl Checker<'_> {
         span: Span,
     ) {
         use crate::syntax::ast::AxisExpr;
-        let Some((_, entries)) = super::call::tensor_type(ty) else { return };
+        let Some((_, entries)) = tensor_type(ty) else { return };
         let rest = entries.iter().position(|entry| matches!(entry, AxisExpr::Rest(_)));
         for (index, entry) in entries.iter().enumerate() {
             let AxisExpr::Size(Expr { kind: ExprKind::Name(name), .. }) = entry else { continue };
@@ -536,11 +537,7 @@ impl Checker<'_> {
                     self.coerce(&param.name.text, value, param.ty.as_ref(), default.span)
                 }
                 (None, None) => {
-                    self.report(
-                        Diagnostic::error("E0207", format!("`{}` needs `{}`", handle.name.text, param.name.text))
-                            .label(pending.span, format!("`{}` is missing", param.name.text))
-                            .label(param.name.span, "declared here"),
-                    );
+                    self.missing_argument(&handle.name.text, &param.name, pending.span);
                     return None;
                 }
             };
@@ -823,26 +820,28 @@ impl Checker<'_> {
                 (Some(given), _) => given,
                 (None, Some(default)) => (self.eval_typed(default, param.ty.as_ref(), &mut task_scope), default.span),
                 (None, None) => {
-                    self.report(
-                        Diagnostic::error("E0207", format!("`{}` needs `{}`", handle.name.text, param.name.text))
-                            .label(expr.span, format!("`{}` is missing", param.name.text))
-                            .label(param.name.span, "declared here"),
-                    );
+                    self.missing_argument(&handle.name.text, &param.name, expr.span);
                     return;
                 }
             };
             let value = self.coerce(&param.name.text, value, param.ty.as_ref(), place);
-            let value = match (value, param.ty.as_ref().and_then(super::call::tensor_type)) {
+            let value = match (value, param.ty.as_ref().and_then(tensor_type)) {
                 (Value::Error, _) => return,
                 (Value::Column(column), Some((_, axes))) => {
-                    let is_class = param.ty.as_ref().and_then(super::call::tensor_type).is_some_and(|(dtype, _)| dtype == DType::I32);
+                    let is_class = param.ty.as_ref().and_then(tensor_type).is_some_and(|(dtype, _)| dtype == DType::I32);
                     let wanted = Wanted { axes, place, is_class, task: &handle.name.text, tensors: &tensors };
                     let Some((name, tensor)) = self.target(&column, &wanted, &mut task_scope) else { return };
                     targets.push((param.name.text.clone(), name));
                     Value::Tensor(tensor)
                 }
                 (Value::Tensor(tensor), Some((_, axes))) => {
-                    match self.match_axes(axes, &tensor, &mut task_scope, None, &mut bound, place, &param.name) {
+                    match self.match_axes(
+                        axes,
+                        Given { tensor: &tensor, span: place, param: &param.name },
+                        &mut task_scope,
+                        None,
+                        &mut bound,
+                    ) {
                         Some(tensor) => {
                             tensors.push((tensor.clone(), place));
                             Value::Tensor(tensor)

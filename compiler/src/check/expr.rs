@@ -7,6 +7,7 @@ use mgx_ir::graph::{BinaryOp, DType, UnaryOp};
 
 use super::Checker;
 use super::builtins;
+use super::call::Callee;
 use super::library::{ItemRef, Library};
 use super::size::{MAX_SIZE, Size};
 use super::tensor::dtype_name;
@@ -762,9 +763,8 @@ impl Checker<'_> {
         let handle = self.library.item(instance.item);
         let ItemKind::Module(module) = &handle.kind else { return None };
         let function = member_function(module, name)?;
-        let args = self.eval_function_args(function, None, args, scope);
-        let env = instance.env.borrow().clone();
-        Some(self.call_function(function, name, instance.item.file, env, Some(&instance), args, span))
+        let args = self.eval_args_for(&function.params, None, args, scope);
+        Some(self.call_function(Callee { function, name, file: instance.item.file, instance: Some(&instance) }, args, span))
     }
 
     fn call_value(&mut self, head: &Value, callee: &Expr, args: &[Arg], span: Span, scope: &mut Scope) -> Value {
@@ -855,9 +855,8 @@ impl Checker<'_> {
         let handle = self.library.item(item);
         match &handle.kind {
             ItemKind::Function(function) => {
-                let args = self.eval_function_args(function, first, args, scope);
-                let env = Env::default();
-                self.call_function(function, &handle.name.text, item.file, env, None, args, span)
+                let args = self.eval_args_for(&function.params, first, args, scope);
+                self.call_function(Callee { function, name: &handle.name.text, file: item.file, instance: None }, args, span)
             }
             ItemKind::Module(module) => self.pending_module(item, module, first, args, span, scope),
             ItemKind::Backbone(_) => self.pending_backbone(item, args, span, scope),
@@ -883,8 +882,8 @@ impl Checker<'_> {
             );
             return Value::Error;
         };
-        let env = instance.env.borrow().clone();
-        let value = self.call_function(function, &handle.name.text, instance.item.file, env, Some(instance), args, span);
+        let callee = Callee { function, name: &handle.name.text, file: instance.item.file, instance: Some(instance) };
+        let value = self.call_function(callee, args, span);
         self.leave(value, instance)
     }
 }

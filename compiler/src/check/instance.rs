@@ -7,7 +7,8 @@ use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::{DType, GraphParam, Node, Op, ParamId, Type};
 use mgx_ir::plan::Init;
 
-use super::call::{Args, tensor_type};
+use super::axes::{Given, tensor_type};
+use super::call::Args;
 use super::expr::Scope;
 use super::library::ItemRef;
 use super::size::Size;
@@ -93,11 +94,7 @@ impl Checker<'_> {
                     (self.coerce(&param.name.text, value, param.ty.as_ref(), default.span), default.span)
                 }
                 (None, None) => {
-                    self.report(
-                        Diagnostic::error("E0207", format!("`{}` needs `{}`", handle.name.text, param.name.text))
-                            .label(pending.span, format!("`{}` is missing", param.name.text))
-                            .label(param.name.span, "declared here"),
-                    );
+                    self.missing_argument(&handle.name.text, &param.name, pending.span);
                     return None;
                 }
             };
@@ -114,9 +111,13 @@ impl Checker<'_> {
                     Value::Int { size, axis: Some(inner) }
                 }
                 Value::Tensor(tensor) => match param.ty.as_ref().and_then(tensor_type) {
-                    Some((_, axes)) => {
-                        Value::Tensor(self.match_axes(axes, &tensor, &mut scope, Some(&instance), &mut bound, place, &param.name)?)
-                    }
+                    Some((_, axes)) => Value::Tensor(self.match_axes(
+                        axes,
+                        Given { tensor: &tensor, span: place, param: &param.name },
+                        &mut scope,
+                        Some(&instance),
+                        &mut bound,
+                    )?),
                     None => Value::Tensor(tensor),
                 },
                 other => other,
@@ -402,7 +403,7 @@ impl Checker<'_> {
         let mut scope = Scope { file: instance.item.file, env: instance.env.borrow().clone(), experiment: false, instance: None };
         match &member.kind {
             MemberKind::Param { ty, .. } => {
-                let value = self.declared_value(ty, &mut scope, false, name.span);
+                let value = self.declared_value(ty, &mut scope, false);
                 if let Value::Tensor(tensor) = &value {
                     let outer = instance.outer.borrow().clone();
                     let pairs: Vec<_> =

@@ -4,8 +4,11 @@
 //! builds its graph ([`experiment`]). Problems are collected; what could not be evaluated absorbs everything that depends on it.
 
 mod alone;
+mod arguments;
+mod axes;
 mod builtins;
 mod call;
+mod conditions;
 mod data;
 mod experiment;
 mod expr;
