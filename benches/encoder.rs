@@ -2,16 +2,18 @@
 //!
 //! With `profile N` as second argument it instead times N rounds of a batch in the middle, forward and step.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use mgx_compiler::check::{World, elaborate};
+use mgx_compiler::passes::list_program;
 use mgx_compiler::plan;
 use mgx_cpu::{AlignedBytes, Executable, Memory};
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{Batch, FileFormat, InputData, Plan, Program};
+use mgx_ir::plan::{Batch, FileFormat, InputData, Plan, Program, StepKind};
 use mgx_runtime::{Data, DataSource};
 
 struct Folder<'a>(&'a Path);
@@ -98,14 +100,50 @@ impl Bench {
         self.memory.gradients.fill(0);
         self.gradient.run(&mut self.memory, &batch)?;
         let scalars = [("learning_rate", 1e-4), ("step", self.steps as f32), ("gradient_scale", 1.0)];
-        let update = Batch { inputs: scalars.map(|(name, value)| (name.to_owned(), InputData::F32(vec![value]))).into(), ..Batch::default() };
+        let update =
+            Batch { inputs: scalars.map(|(name, value)| (name.to_owned(), InputData::F32(vec![value]))).into(), ..Batch::default() };
         self.update.run(&mut self.memory, &update)
+    }
+
+    /// Prints what the steps of a program take, by kind, and the dearest ones.
+    fn print_profile(&mut self, what: &str, index: usize) -> Result<(), Diagnostic> {
+        let batch = self.batch(index, &[("loss_scale", 0.125)]);
+        let (executable, program) =
+            if what == "forward" { (&self.forward, &self.plan.evaluate) } else { (&self.gradient, &self.plan.gradient) };
+        let seconds = executable.profile(&mut self.memory, &batch)?;
+        let Some(program) = program else { return Ok(()) };
+        let listing = list_program(program);
+        let lines: Vec<&str> = listing.lines().filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit())).collect();
+        let mut by_kind: BTreeMap<&str, f64> = BTreeMap::new();
+        let mut order: Vec<usize> = (0..seconds.len()).collect();
+        for (step, seconds) in program.steps.iter().zip(&seconds) {
+            let kind = match &step.kind {
+                StepKind::Fused(_) => "fused",
+                StepKind::Contract(_) => "products",
+                StepKind::Attention(_) => "attention",
+                StepKind::AttentionGrad(_) => "attention gradient",
+                StepKind::Scatter(_) => "scatter",
+            };
+            *by_kind.entry(kind).or_default() += seconds;
+        }
+        for (kind, seconds) in by_kind {
+            println!("  {kind:<20} {:.2} ms", seconds * 1e3);
+        }
+        order.sort_by(|a, b| seconds[*b].total_cmp(&seconds[*a]));
+        for index in order.into_iter().take(16) {
+            println!("  step {index:<4} {:8.3} ms  {}", seconds[index] * 1e3, lines.get(index).unwrap_or(&""));
+        }
+        Ok(())
     }
 
     /// Seconds of one batch.
     fn timed(&mut self, what: &str, index: usize) -> Result<f64, Diagnostic> {
         let start = Instant::now();
-        if what == "forward" { self.forward(index)? } else { self.step(index)? }
+        if what == "forward" {
+            self.forward(index)?
+        } else {
+            self.step(index)?
+        }
         Ok(start.elapsed().as_secs_f64())
     }
 }
@@ -122,6 +160,7 @@ fn run() -> Result<(), String> {
             let mut times = (0..rounds).map(|_| bench.timed(what, 16)).collect::<Result<Vec<_>, _>>().map_err(say)?;
             times.sort_by(f64::total_cmp);
             println!("{what}: best {:.4} s, median {:.4} s", times[0], times[times.len() / 2]);
+            bench.print_profile(what, 16).map_err(say)?;
         }
         return Ok(());
     }
