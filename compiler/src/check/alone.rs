@@ -8,8 +8,8 @@ use mgx_ir::plan::Init;
 
 use super::Checker;
 use super::axes::tensor_type;
+use super::backbone::BACKBONE_FIELDS;
 use super::call::{Args, Callee};
-use super::experiment::BACKBONE_FIELDS;
 use super::expr::Scope;
 use super::library::ItemRef;
 use super::tokenizer::field_value;

@@ -6,17 +6,24 @@
 mod alone;
 mod arguments;
 mod axes;
+mod backbone;
 mod builtins;
 mod call;
+mod column_input;
 mod conditions;
 mod data;
 mod experiment;
 mod expr;
 mod instance;
+mod invoke;
 mod library;
+mod operators;
+mod overrides;
 mod resolve;
 mod settings;
 mod size;
+mod split;
+mod task;
 mod tensor;
 mod tokenizer;
 mod trace;
@@ -135,7 +142,7 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
     let mut resolved = String::new();
     if let Some(file) = file {
         let original = std::rc::Rc::clone(&checker.library.files[file].ast);
-        settings::apply_overrides(&mut checker, file, overrides);
+        overrides::apply_overrides(&mut checker, file, overrides);
         let ast = std::rc::Rc::clone(&checker.library.files[file].ast);
         if let Some(item) = original.items.first() {
             resolved = resolve::resolved_text(world, &checker.library.sources, item.span.file, &original, &ast);
@@ -221,7 +228,7 @@ impl<'w> Checker<'w> {
 
     fn load(&mut self, path: &str, overrides: &[Override]) -> Option<usize> {
         let file = self.library.load_path(path)?;
-        settings::apply_overrides(self, file, overrides);
+        overrides::apply_overrides(self, file, overrides);
         Some(file)
     }
 

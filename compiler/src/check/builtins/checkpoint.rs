@@ -1,0 +1,128 @@
+//! Functions that read from the folder of a checkpoint.
+
+use std::rc::Rc;
+
+use mgx_diag::Diagnostic;
+
+use super::super::Checker;
+use super::super::expr::Scope;
+use super::super::value::{Value, WeightsValue};
+use super::{Given, text, wrong};
+
+pub fn weights(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -> Option<Value> {
+    let path = text(checker, given, 0)?.unwrap_or_default();
+    if given.name == "folder" {
+        return Some(Value::Weights(WeightsValue::Folder(path)));
+    }
+    let revision = match given.take("revision") {
+        None => None,
+        Some(arg) => match checker.eval(&arg.value, scope) {
+            Value::Str(text) => text,
+            Value::Error => return None,
+            _ => return wrong(checker, given, "a text for `revision`"),
+        },
+    };
+    Some(Value::Weights(WeightsValue::Hub { repository: path, revision }))
+}
+
+/// `config("hidden_size")` or `config("key", default)`: a setting of the checkpoint's `config.json`.
+pub fn config(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let key = text(checker, given, 0)?.unwrap_or_default();
+    let default = given.positional.get(1).map(|(value, _)| value.clone());
+    let Some(config) = checker.config.clone() else {
+        checker.report(
+            Diagnostic::error("E0315", format!("`{key}` is read from the configuration of a checkpoint, and there is none"))
+                .label(given.span, "needs a checkpoint")
+                .help("give the backbone `weights = folder(\"…\")`"),
+        );
+        return None;
+    };
+    setting(checker, given, &config, &key, "the checkpoint's configuration", default)
+}
+
+/// `tokenizer_config("do_lower_case", default)`: a setting of the `tokenizer_config.json` in the checkpoint's folder, or the default where
+/// there is no such setting or no such file.
+pub fn tokenizer_config(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let key = text(checker, given, 0)?.unwrap_or_default();
+    let default = given.positional.get(1).map(|(value, _)| value.clone());
+    let text = folder_text(checker, given, "tokenizer_config.json")?.unwrap_or_else(|| "{}".to_owned());
+    match serde_json::from_str(&text) {
+        Ok(config) => setting(checker, given, &config, &key, "the tokenizer's configuration", default),
+        Err(error) => {
+            let message = format!("`tokenizer_config.json` of the checkpoint is not JSON: {error}");
+            checker.report(Diagnostic::error("E0315", message).label(given.span, "asked for here"));
+            None
+        }
+    }
+}
+
+/// A value of a configuration, or the default where it is not there (or null).
+pub fn setting(
+    checker: &mut Checker<'_>,
+    given: &Given<'_>,
+    config: &serde_json::Value,
+    key: &str,
+    whose: &str,
+    default: Option<Value>,
+) -> Option<Value> {
+    let found = match config.get(key) {
+        None | Some(serde_json::Value::Null) if default.is_some() => return default,
+        None | Some(serde_json::Value::Null) => Err(format!("{whose} has no `{key}`")),
+        Some(value) => json_value(value).ok_or_else(|| format!("`{key}` of {whose} is not a number, text or truth value")),
+    };
+    match found {
+        Ok(value) => Some(value),
+        Err(message) => {
+            checker.report(Diagnostic::error("E0315", message).label(given.span, "asked for here"));
+            None
+        }
+    }
+}
+
+pub fn json_value(value: &serde_json::Value) -> Option<Value> {
+    match value {
+        serde_json::Value::Bool(truth) => Some(Value::Bool(Some(*truth))),
+        serde_json::Value::String(text) => Some(Value::Str(Some(text.clone()))),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(whole) => Some(Value::int(whole)),
+            None => Some(Value::Float(number.as_f64())),
+        },
+        _ => None,
+    }
+}
+
+/// `file("vocab.txt")`: the lines of a file of the checkpoint's folder.
+pub fn file_lines(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let name = text(checker, given, 0)?.unwrap_or_default();
+    match folder_text(checker, given, &name)? {
+        Some(text) => {
+            Some(Value::List(Rc::new(text.lines().map(|line| Value::Str(Some(line.trim_end_matches('\r').to_owned()))).collect())))
+        }
+        None => {
+            let folder = checker.weights_folder.clone().unwrap_or_default();
+            checker
+                .report(Diagnostic::error("E0315", format!("the folder `{folder}` has no `{name}`")).label(given.span, "asked for here"));
+            None
+        }
+    }
+}
+
+/// The text of a file of the checkpoint's folder; the inner `None` where the folder has no such file.
+pub fn folder_text(checker: &mut Checker<'_>, given: &Given<'_>, name: &str) -> Option<Option<String>> {
+    let Some(folder) = checker.weights_folder.clone() else {
+        checker.report(
+            Diagnostic::error("E0315", format!("`{name}` is a file of a checkpoint's folder, and there is none"))
+                .label(given.span, "needs a checkpoint")
+                .help("give the backbone `weights = folder(\"…\")`"),
+        );
+        return None;
+    };
+    match checker.world.folder_text(&folder, name) {
+        Ok(text) => Some(text),
+        Err(mut diagnostic) => {
+            diagnostic.labels.push(mgx_diag::Label { span: given.span, text: "asked for here".to_owned() });
+            checker.report(diagnostic);
+            None
+        }
+    }
+}

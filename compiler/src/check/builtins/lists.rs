@@ -1,0 +1,72 @@
+//! Functions of lists, and the starts of parameters.
+
+use std::rc::Rc;
+
+use mgx_diag::Diagnostic;
+use mgx_ir::plan::Init;
+
+use super::super::Checker;
+use super::super::size::{Atom, Size};
+use super::super::value::Value;
+use super::{Given, wrong};
+
+/// A list, or the number of one that is not known.
+pub fn list(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Result<Rc<Vec<Value>>, u32>> {
+    match given.positional.first() {
+        Some((Value::List(items), _)) => Some(Ok(Rc::clone(items))),
+        Some((Value::UnknownList(id), _)) => Some(Err(*id)),
+        _ => {
+            wrong(checker, given, "a list");
+            None
+        }
+    }
+}
+
+/// The length of a list that is not known: the same for the same list.
+pub fn unknown_length(list: u32) -> Value {
+    Value::Int { size: Size::atom(Atom::Var(list.wrapping_add(3 << 22), "len".to_owned())), axis: None }
+}
+
+pub fn head_or_tail(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let items = match list(checker, given)? {
+        Ok(items) => items,
+        Err(id) => return Some(unknown_element(given.name, id)),
+    };
+    let Some((first, rest)) = items.split_first() else {
+        checker.report(
+            Diagnostic::error("E0307", format!("`{}` of an empty list", given.name))
+                .label(given.span, "no elements")
+                .help("guard it with `if len(list) > 0`"),
+        );
+        return None;
+    };
+    Some(if given.name == "head" { first.clone() } else { Value::List(Rc::new(rest.to_vec())) })
+}
+
+/// The first element, or the rest, of a list that is not known: the same for the same list.
+pub fn unknown_element(name: &str, list: u32) -> Value {
+    /// Variables and lists made of unknown lists begin here.
+    const FIRST: u32 = 1 << 22;
+    if name == "tail" {
+        return Value::UnknownList(list.wrapping_add(FIRST));
+    }
+    Value::Int { size: Size::atom(Atom::Var(list.wrapping_add(FIRST), "head".to_owned())), axis: None }
+}
+
+pub fn init(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let [(value, _)] = given.positional.as_slice() else { return wrong(checker, given, "one number") };
+    if matches!(value, Value::Tensor(tensor) if tensor.per_sample) {
+        let diagnostic = checker.ragged_parameter(None, given.span);
+        checker.report(diagnostic);
+        return None;
+    }
+    if !matches!(value, Value::Float(_) | Value::Int { .. }) {
+        return wrong(checker, given, "one number");
+    }
+    let number = checker.as_number(value).unwrap_or(0.0);
+    Some(Value::Init(match given.name {
+        "normal" => Init::Normal { mean: 0.0, std: number },
+        "uniform" => Init::Uniform { bound: number },
+        _ => Init::Constant(number),
+    }))
+}

@@ -1,0 +1,339 @@
+//! The functions of the language itself. Everything else is written with them, in the standard library.
+
+mod arithmetic;
+mod checkpoint;
+mod lists;
+mod shapes;
+
+use mgx_diag::{Diagnostic, Span};
+use mgx_ir::graph::{BinaryOp, DType};
+use mgx_ir::plan::{Alphabet, Init};
+
+use super::Checker;
+use super::expr::Scope;
+use super::value::{AxisRef, Tensor, Value};
+use crate::syntax::ast::{Arg, Expr, ExprKind};
+
+/// Names of all functions, for look-up and suggestions.
+pub const NAMES: &[&str] = &[
+    "abs",
+    "at",
+    "attention",
+    "b",
+    "ceil_div",
+    "concat",
+    "config",
+    "constant",
+    "contract",
+    "cos",
+    "div",
+    "each",
+    "erf",
+    "exp",
+    "f",
+    "file",
+    "floor",
+    "folder",
+    "gather",
+    "head",
+    "hub",
+    "i",
+    "int",
+    "len",
+    "log",
+    "lower",
+    "max",
+    "merge",
+    "min",
+    "normal",
+    "positions",
+    "pow",
+    "random",
+    "rename",
+    "residues",
+    "rsqrt",
+    "run",
+    "select",
+    "sin",
+    "size",
+    "slice",
+    "split",
+    "sqrt",
+    "sum",
+    "tail",
+    "tanh",
+    "tokenizer_config",
+    "uniform",
+    "windows",
+];
+
+/// Names of values, for suggestions.
+pub const CONSTANTS: &[&str] = &["zeros", "ones", "dna", "rna", "protein", "text", "pi", "training"];
+
+/// The function of a name.
+pub fn lookup(name: &str) -> Option<&'static str> {
+    NAMES.iter().find(|other| **other == name).copied()
+}
+
+/// Names that stand for a value everywhere.
+pub fn named_constant(name: &str) -> Option<Value> {
+    Some(match name {
+        "zeros" => Value::Init(Init::Constant(0.0)),
+        "ones" => Value::Init(Init::Constant(1.0)),
+        "dna" => Value::Alphabet(Alphabet::Dna),
+        "rna" => Value::Alphabet(Alphabet::Rna),
+        "protein" => Value::Alphabet(Alphabet::Protein),
+        "text" => Value::Alphabet(Alphabet::Text),
+        "pi" => Value::Float(Some(std::f64::consts::PI)),
+        _ => return None,
+    })
+}
+
+/// The options of a function besides an axis of its value, and how many values it takes at most.
+fn signature(name: &str) -> (&'static [&'static str], usize) {
+    match name {
+        "sum" => (&["over"], 1),
+        "max" | "min" => (&["over"], 2),
+        "contract" | "gather" => (&["over"], 2),
+        "residues" => (&["over"], 1),
+        "attention" => (&["query", "key", "over", "scale"], 3),
+        "slice" => (&["from"], 1),
+        "windows" => (&["stride", "dilation", "before", "fill"], 1),
+        "hub" => (&["revision"], 1),
+        "concat" => (&[], usize::MAX),
+        "select" => (&[], 3),
+        "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" => (&[], 2),
+        _ => (&[], 1),
+    }
+}
+
+/// Arguments of a builtin: positional ones evaluated, named ones by name.
+struct Given<'a> {
+    name: &'static str,
+    span: Span,
+    positional: Vec<(Value, Span)>,
+    named: Vec<&'a Arg>,
+}
+
+impl<'a> Given<'a> {
+    fn take(&mut self, name: &str) -> Option<&'a Arg> {
+        let at = self.named.iter().position(|arg| arg.name.as_ref().is_some_and(|other| other.text == name))?;
+        Some(self.named.remove(at))
+    }
+}
+
+/// Calls a builtin.
+pub fn call(
+    checker: &mut Checker<'_>,
+    name: &'static str,
+    first: Option<(Value, Span)>,
+    args: &[Arg],
+    span: Span,
+    scope: &mut Scope,
+) -> Value {
+    let mut positional: Vec<(Value, Span)> = first.into_iter().collect();
+    let mut named = Vec::new();
+    for arg in args {
+        match &arg.name {
+            Some(_) => named.push(arg),
+            None => positional.push((checker.eval(&arg.value, scope), arg.value.span)),
+        }
+    }
+    if positional.iter().any(|(value, _)| value.is_error()) {
+        return Value::Error;
+    }
+    let (options, most) = signature(name);
+    if let Some((_, place)) = positional.get(most) {
+        let values = if most == 1 { "value" } else { "values" };
+        checker.report(Diagnostic::error("E0208", format!("`{name}` takes {most} {values}")).label(*place, "one too many"));
+        return Value::Error;
+    }
+    let mut given = Given { name, span, positional, named };
+    let result = dispatch(checker, &mut given, scope);
+    if let Some(value) = &result
+        && !value.is_error()
+        && let Some(extra) = given.named.first()
+        && let Some(option) = &extra.name
+    {
+        checker.unknown_option(name, option, options.iter().copied());
+        return Value::Error;
+    }
+    result.unwrap_or(Value::Error)
+}
+
+fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -> Option<Value> {
+    match given.name {
+        "abs" | "exp" | "log" | "sqrt" | "rsqrt" | "tanh" | "erf" | "sin" | "cos" | "floor" => arithmetic::elementwise(checker, given),
+        "pow" => arithmetic::two_numbers(checker, given, BinaryOp::Pow, f64::powf),
+        "max" | "min" | "sum" => arithmetic::reduction(checker, given, scope),
+        "f" => arithmetic::cast(checker, given, DType::F32),
+        "i" => arithmetic::cast(checker, given, DType::I32),
+        "b" => arithmetic::cast(checker, given, DType::Bool),
+        "select" => arithmetic::select(checker, given),
+        "contract" => arithmetic::contract(checker, given, scope),
+        "split" => shapes::split(checker, given, scope),
+        "merge" => shapes::merge(checker, given, scope),
+        "rename" => shapes::rename(checker, given, scope),
+        "at" => shapes::at(checker, given, scope),
+        "slice" => shapes::slice(checker, given, scope),
+        "concat" => shapes::concat(checker, given, scope),
+        "windows" => shapes::windows(checker, given, scope),
+        "gather" => shapes::gather(checker, given, scope),
+        "residues" => shapes::residues(checker, given, scope),
+        "positions" => {
+            let axis = axis_value(checker, given, 0)?;
+            Some(Value::Tensor(checker.positions(axis)))
+        }
+        "size" => {
+            let axis = axis_value(checker, given, 0)?;
+            let size = checker.axis_size(axis);
+            Some(Value::Int { size, axis: Some(axis) })
+        }
+        "random" => {
+            let x = tensor(checker, given, 0, DType::F32)?;
+            Some(Value::Tensor(checker.random(&x)))
+        }
+        "attention" => shapes::attention(checker, given, scope),
+        "len" => {
+            let items = lists::list(checker, given)?;
+            Some(items.map_or_else(lists::unknown_length, |items| Value::int(items.len() as i64)))
+        }
+        "head" | "tail" => lists::head_or_tail(checker, given),
+        "div" | "ceil_div" => arithmetic::rounded_division(checker, given),
+        "normal" | "uniform" | "constant" => lists::init(checker, given),
+        "folder" | "hub" => checkpoint::weights(checker, given, scope),
+        "run" | "each" => {
+            let text = text(checker, given, 0)?;
+            Some(Value::Rule(given.name, text))
+        }
+        "config" => checkpoint::config(checker, given),
+        "tokenizer_config" => checkpoint::tokenizer_config(checker, given),
+        "file" => checkpoint::file_lines(checker, given),
+        "int" => {
+            let [(value, _)] = given.positional.as_slice() else { return wrong(checker, given, "one number") };
+            let value = value.clone();
+            match &value {
+                Value::Int { .. } => Some(value),
+                Value::Float(Some(number)) => Some(Value::int(number.floor() as i64)),
+                Value::Float(None) => Some(Value::Int { size: checker.unknown_size("int"), axis: None }),
+                _ => wrong(checker, given, "one number"),
+            }
+        }
+        "lower" => {
+            let text = text(checker, given, 0)?;
+            Some(Value::Str(text.map(|text| text.to_lowercase())))
+        }
+        _ => None,
+    }
+}
+
+fn wrong(checker: &mut Checker<'_>, given: &Given<'_>, what: &str) -> Option<Value> {
+    checker.report(Diagnostic::error("E0208", format!("`{}` takes {what}", given.name)).label(given.span, "in this call"));
+    None
+}
+
+fn tensor(checker: &mut Checker<'_>, given: &Given<'_>, index: usize, like: DType) -> Option<Tensor> {
+    match given.positional.get(index) {
+        Some((value, span)) => {
+            let (value, span) = (value.clone(), *span);
+            checker.operand(&value, Some(like), span)
+        }
+        None => {
+            wrong(checker, given, "a tensor");
+            None
+        }
+    }
+}
+
+fn text(checker: &mut Checker<'_>, given: &Given<'_>, index: usize) -> Option<Option<String>> {
+    match given.positional.get(index) {
+        Some((Value::Str(text), _)) => Some(text.clone()),
+        _ => {
+            wrong(checker, given, "a text in quotes");
+            None
+        }
+    }
+}
+
+fn axis_value(checker: &mut Checker<'_>, given: &Given<'_>, index: usize) -> Option<AxisRef> {
+    match given.positional.get(index) {
+        Some((Value::Int { axis: Some(axis), .. }, _)) => Some(*axis),
+        _ => {
+            wrong(checker, given, "the name of an axis");
+            None
+        }
+    }
+}
+
+/// The axis that an expression names, if it is one of the tensor's.
+fn axis_of(checker: &mut Checker<'_>, expr: &Expr, tensor: &Tensor, scope: &mut Scope) -> Option<AxisRef> {
+    match checker.eval(expr, scope) {
+        Value::Int { axis: Some(axis), .. } if tensor.axes.contains(&axis) => Some(axis),
+        Value::Int { axis: Some(axis), .. } => {
+            let shown = checker.show_tensor(tensor);
+            let name = checker.axis(axis).name.clone();
+            checker.report(
+                Diagnostic::error("E0402", format!("the axis `{name}` is not an axis of this value"))
+                    .label(expr.span, format!("the value is {shown}")),
+            );
+            None
+        }
+        Value::Error => None,
+        other => {
+            checker
+                .report(Diagnostic::error("E0403", format!("an axis is wanted, not {}", other.describe())).label(expr.span, "not an axis"));
+            None
+        }
+    }
+}
+
+/// One axis or a tuple of them.
+fn axes_of(checker: &mut Checker<'_>, expr: &Expr, tensor: &Tensor, scope: &mut Scope) -> Option<Vec<AxisRef>> {
+    if let ExprKind::Tuple(items) = &expr.kind {
+        return items.iter().map(|item| axis_of(checker, item, tensor, scope)).collect();
+    }
+    if let ExprKind::Name(name) = &expr.kind
+        && let Some(Value::Tuple(items)) = scope.env.get(name)
+    {
+        return items.iter().map(|item| if let Value::Int { axis, .. } = item { *axis } else { None }).collect();
+    }
+    Some(vec![axis_of(checker, expr, tensor, scope)?])
+}
+
+/// An axis made from a size, for results: a named size has its axis, any other gets a new one.
+fn new_axis_of(checker: &mut Checker<'_>, expr: &Expr, scope: &mut Scope) -> Option<AxisRef> {
+    match checker.eval(expr, scope) {
+        Value::Int { axis: Some(axis), .. } => Some(axis),
+        Value::Int { size, axis: None } => {
+            let name = checker.library.sources.slice(expr.span).to_owned();
+            Some(checker.new_axis(&name, size))
+        }
+        Value::Error => None,
+        other => {
+            checker
+                .report(Diagnostic::error("E0403", format!("a size is wanted, not {}", other.describe())).label(expr.span, "not a size"));
+            None
+        }
+    }
+}
+
+/// The argument whose name is an axis of the tensor, as in `split(x, hidden = (heads, dim_head))`.
+fn axis_argument<'a>(checker: &mut Checker<'_>, given: &mut Given<'a>, x: &Tensor, scope: &Scope) -> Option<(AxisRef, &'a Expr)> {
+    for index in 0..given.named.len() {
+        let Some(name) = given.named[index].name.as_ref() else { continue };
+        if let Some(Value::Int { axis: Some(axis), .. }) = scope.env.get(&name.text)
+            && x.axes.contains(axis)
+        {
+            let arg = given.named.remove(index);
+            return Some((*axis, &arg.value));
+        }
+    }
+    let shown = checker.show_tensor(x);
+    let at = given.named.first().and_then(|arg| arg.name.as_ref()).map_or(given.span, |name| name.span);
+    checker.report(
+        Diagnostic::error("E0402", format!("`{}` needs an axis of its value by name", given.name))
+            .label(at, format!("the value is {shown}"))
+            .help(format!("write `{}(x, axis = …)`", given.name)),
+    );
+    None
+}

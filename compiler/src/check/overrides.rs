@@ -1,0 +1,146 @@
+//! Values from the command line, put into the program before it is checked.
+
+use mgx_diag::{Diagnostic, Span, nearest};
+
+use super::settings::{PREDICT_FIELDS, TRAIN_FIELDS};
+use super::{Checker, Override};
+use crate::syntax::ast::{Arg, Body, Expr, ExprKind, FieldKind, File, Item, ItemKind, Name};
+use crate::syntax::parse_expr;
+
+/// Puts values from the command line into the program's syntax.
+pub fn apply_overrides(checker: &mut Checker<'_>, file: usize, overrides: &[Override]) {
+    for change in overrides {
+        let shown = format!("--set {}={}", change.path, change.value);
+        let source = checker.library.sources.add("--set", &shown);
+        let offset = "--set ".len() + change.path.len() + 1;
+        // Parsed at its place in the argument, so that errors point at it.
+        let padded = format!("{}{}", " ".repeat(offset), change.value);
+        let (value, diagnostics) = parse_expr(source, &padded);
+        checker.diagnostics.extend(diagnostics);
+        let Some(value) = value else { continue };
+        let path_span = Span { file: source, start: "--set ".len() as u32, end: (offset - 1) as u32 };
+        let segments: Vec<&str> = change.path.split('.').collect();
+        let mut ast = (*checker.library.files[file].ast).clone();
+        let mut changed = false;
+        for item in &mut ast.items {
+            changed |= set_in_item(item, &segments, &value, path_span);
+        }
+        if !changed {
+            let mut diagnostic = Diagnostic::error("E0212", format!("there is nothing at `{}`", change.path)).label(path_span, "not found");
+            let known = settable_paths(&ast);
+            diagnostic = match nearest(&change.path, known.iter().map(String::as_str)) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None => diagnostic.help("name a field, or an option of a call: `train.batch_size=16`, `encoder.max_length=128`, `seed=1`"),
+            };
+            checker.report(diagnostic);
+        }
+        checker.library.files[file].ast = std::rc::Rc::new(ast);
+    }
+}
+
+fn set_in_item(item: &mut Item, segments: &[&str], value: &Expr, span: Span) -> bool {
+    let own = segments.first() == Some(&item.name.text.as_str());
+    match &mut item.kind {
+        ItemKind::Experiment(body) => set_field(body, if own { &segments[1..] } else { segments }, &["seed"], value, span),
+        ItemKind::Data(data) if own && segments[1..] == ["path"] => set_argument(&mut data.source, None, value, span),
+        ItemKind::Data(data) if own => set_field(&mut data.body, &segments[1..], &["split"], value, span),
+        _ => false,
+    }
+}
+
+/// The paths that exist in a file, and the settings of its blocks that could, for suggestions.
+fn settable_paths(ast: &File) -> Vec<String> {
+    let mut paths = vec!["seed".to_owned()];
+    for item in &ast.items {
+        let (body, prefix) = match &item.kind {
+            ItemKind::Experiment(body) => (body, String::new()),
+            ItemKind::Data(data) => (&data.body, format!("{}.", item.name.text)),
+            _ => continue,
+        };
+        if let ItemKind::Data(_) = item.kind {
+            paths.push(format!("{prefix}path"));
+        }
+        for field in &body.fields {
+            let name = &field.name.text;
+            paths.push(format!("{prefix}{name}"));
+            match &field.kind {
+                FieldKind::Block(_) => paths.extend(settings_of(name).iter().map(|setting| format!("{prefix}{name}.{setting}"))),
+                FieldKind::Value(Expr { kind: ExprKind::Call(_, args), .. }) => {
+                    paths.extend(args.iter().filter_map(|arg| arg.name.as_ref()).map(|arg| format!("{prefix}{name}.{}", arg.text)));
+                }
+                _ => {}
+            }
+        }
+    }
+    paths
+}
+
+/// The settings of a block of an experiment.
+fn settings_of(block: &str) -> &'static [&'static str] {
+    match block {
+        "train" => &TRAIN_FIELDS,
+        "predict" => &PREDICT_FIELDS,
+        _ => &[],
+    }
+}
+
+/// Sets `a.b.c` below a body; the fields that are named in `settable`, and settings of blocks, may be new.
+fn set_field(body: &mut Body, path: &[&str], settable: &[&str], value: &Expr, span: Span) -> bool {
+    let [first, rest @ ..] = path else { return false };
+    match body.fields.iter_mut().find(|field| field.name.text == *first) {
+        Some(field) => match &mut field.kind {
+            FieldKind::Value(expr) if rest.is_empty() => {
+                *expr = value.clone();
+                true
+            }
+            FieldKind::Value(expr) => set_in_expr(expr, rest, value, span),
+            FieldKind::Block(block) => set_field(block, rest, settings_of(first), value, span),
+            FieldKind::Typed { .. } => false,
+        },
+        None if rest.is_empty() && settable.contains(first) => {
+            let name = Name { text: (*first).to_owned(), span };
+            body.fields.push(crate::syntax::ast::Field { doc: None, name, kind: FieldKind::Value(value.clone()), span });
+            true
+        }
+        None => false,
+    }
+}
+
+/// Sets an option of a call inside an expression: the call itself, or one in a pipe by the callee's name.
+fn set_in_expr(expr: &mut Expr, path: &[&str], value: &Expr, span: Span) -> bool {
+    match &mut expr.kind {
+        ExprKind::Call(callee, _) => {
+            let named = matches!(&callee.kind, ExprKind::Name(name) if path.len() == 2 && name == path[0]);
+            let option = if named { path[1] } else { path[0] };
+            if !named && path.len() != 1 {
+                return false;
+            }
+            set_argument(expr, Some(option), value, span)
+        }
+        // A bare name becomes a call with the option.
+        ExprKind::Name(name) if path.len() == 1 || (path.len() == 2 && path[0] == name) => {
+            let callee = Expr { kind: ExprKind::Name(name.clone()), span: expr.span };
+            expr.kind = ExprKind::Call(Box::new(callee), Vec::new());
+            set_argument(expr, path.last().copied(), value, span)
+        }
+        ExprKind::Pipe(input, target) => {
+            if path.len() == 2 {
+                return set_in_expr(target, path, value, span) || set_in_expr(input, path, value, span);
+            }
+            set_in_expr(target, path, value, span)
+        }
+        ExprKind::With(part, _) => set_in_expr(part, path, value, span),
+        _ => false,
+    }
+}
+
+fn set_argument(expr: &mut Expr, name: Option<&str>, value: &Expr, span: Span) -> bool {
+    let ExprKind::Call(_, args) = &mut expr.kind else { return false };
+    let slot = args.iter_mut().find(|arg| arg.name.as_ref().map(|name| name.text.as_str()) == name);
+    match (slot, name) {
+        (Some(arg), _) => arg.value = value.clone(),
+        (None, Some(name)) => args.push(Arg { name: Some(Name { text: name.to_owned(), span }), value: value.clone() }),
+        (None, None) => return false,
+    }
+    true
+}

@@ -1,0 +1,288 @@
+//! Tasks: what the outputs of a network mean, with the columns that they are compared with.
+
+use std::rc::Rc;
+
+use mgx_diag::{Diagnostic, Span};
+use mgx_ir::graph::{DType, Op, Output};
+use mgx_ir::plan::{ColumnKind, InputSource, InputSpec, MetricKind, MetricSpec, OutputKind, OutputSpec};
+
+use super::Checker;
+use super::axes::{Given, tensor_type};
+use super::experiment::TaskOutputs;
+use super::expr::Scope;
+use super::value::{Column, Env, Tensor, Value};
+use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, MemberKind, Module, ModuleRole};
+
+/// A parameter of a task that a label column is given for.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    axes: &'a [crate::syntax::ast::AxisExpr],
+    /// Where the column is given.
+    place: Span,
+    is_class: bool,
+    task: &'a str,
+    /// The tensors that the task was given before, and where.
+    tensors: &'a [(Tensor, Span)],
+}
+
+impl Checker<'_> {
+    /// `task = classification(logits, table.label)`.
+    pub fn task(&mut self, expr: &Expr, scope: &mut Scope) {
+        let ExprKind::Call(callee, args) = &expr.kind else {
+            self.report(
+                Diagnostic::error("E0507", "a task is a call")
+                    .label(expr.span, "not a task")
+                    .help("write `task = classification(logits, table.label)`"),
+            );
+            return;
+        };
+        let item = match self.eval(callee, scope) {
+            Value::Item(item) => item,
+            Value::Error => return,
+            other => {
+                self.report(Diagnostic::error("E0507", format!("{} is not a task", other.describe())).label(callee.span, "not a task"));
+                return;
+            }
+        };
+        let handle = self.library.item(item);
+        let module = match &handle.kind {
+            ItemKind::Module(module) if module.role == ModuleRole::Task => module,
+            _ => {
+                let diagnostic =
+                    Diagnostic::error("E0507", format!("`{}` is not a task", handle.name.text)).label(callee.span, "not a task");
+                self.report(
+                    diagnostic
+                        .label(handle.name.span, "declared here")
+                        .help("tasks are declared with `task`; the library's are in `std::tasks`"),
+                );
+                return;
+            }
+        };
+        let args = self.eval_args_for(&module.params, None, args, scope);
+        if args.iter().any(|(_, value, _)| value.is_error()) {
+            return;
+        }
+        let Some(slots) = self.arrange(&handle.name.text, &module.params, args, expr.span) else { return };
+        let mut task_scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
+        let mut targets = Vec::new();
+        let mut tensors: Vec<(Tensor, Span)> = Vec::new();
+        let mut bound = Vec::new();
+        for (param, slot) in module.params.iter().zip(slots) {
+            let (value, place) = match (slot, &param.default) {
+                (Some(given), _) => given,
+                (None, Some(default)) => (self.eval_typed(default, param.ty.as_ref(), &mut task_scope), default.span),
+                (None, None) => {
+                    self.missing_argument(&handle.name.text, &param.name, expr.span);
+                    return;
+                }
+            };
+            let value = self.coerce(&param.name.text, value, param.ty.as_ref(), place);
+            let value = match (value, param.ty.as_ref().and_then(tensor_type)) {
+                (Value::Error, _) => return,
+                (Value::Column(column), Some((_, axes))) => {
+                    let is_class = param.ty.as_ref().and_then(tensor_type).is_some_and(|(dtype, _)| dtype == DType::I32);
+                    let wanted = Wanted { axes, place, is_class, task: &handle.name.text, tensors: &tensors };
+                    let Some((name, tensor)) = self.target(&column, &wanted, &mut task_scope) else { return };
+                    targets.push((param.name.text.clone(), name));
+                    Value::Tensor(tensor)
+                }
+                (Value::Tensor(tensor), Some((_, axes))) => {
+                    match self.match_axes(
+                        axes,
+                        Given { tensor: &tensor, span: place, param: &param.name },
+                        &mut task_scope,
+                        None,
+                        &mut bound,
+                    ) {
+                        Some(tensor) => {
+                            tensors.push((tensor.clone(), place));
+                            Value::Tensor(tensor)
+                        }
+                        None => return,
+                    }
+                }
+                (Value::Column(column), None) => {
+                    let spec = &self.experiment.tables[column.data].spec.columns[column.column];
+                    let diagnostic = Diagnostic::error("E0319", format!("`{}` of this task takes no label column", param.name.text));
+                    self.report(diagnostic.label(place, format!("`{}` is a column", spec.name)).label(param.name.span, "declared here"));
+                    return;
+                }
+                (value, _) => value,
+            };
+            task_scope.env.set(&param.name.text, value);
+        }
+        self.task_members(module, &targets, &mut task_scope);
+    }
+
+    /// The label of a sample: a class number i[], or numbers f[outputs].
+    fn target(&mut self, column: &Column, param: &Wanted<'_>, scope: &mut Scope) -> Option<(String, Tensor)> {
+        let Wanted { axes, place, .. } = *param;
+        let table = self.experiment.tables[column.data].spec.clone();
+        let spec = &table.columns[column.column];
+        let name = format!("{}.{}", table.name, spec.name);
+        let wanted = match axes {
+            [crate::syntax::ast::AxisExpr::Size(expr)] => match self.eval(expr, scope) {
+                Value::Int { axis: Some(axis), .. } => axis,
+                Value::Error => return None,
+                other => {
+                    self.not_a_size(&other, expr.span);
+                    return None;
+                }
+            },
+            _ => {
+                self.report(
+                    Diagnostic::error("E0509", "the label of a task has one axis, such as `class[classes]`")
+                        .label(place, "this label is given for it"),
+                );
+                return None;
+            }
+        };
+        let size = self.axis_size(wanted);
+        let outputs = param.tensors.iter().find(|(tensor, _)| tensor.axes.contains(&wanted)).map(|(_, span)| *span);
+        match &spec.kind {
+            ColumnKind::Class { .. } | ColumnKind::Real if matches!(spec.kind, ColumnKind::Class { .. }) != param.is_class => {
+                let (has, takes, help) = if param.is_class {
+                    ("a number", "a class", format!("declare `{}: class(…)`, or use a task for numbers, such as `regression`", spec.name))
+                } else {
+                    ("a class", "a number", format!("declare `{}: real`, or use a task for classes, such as `classification`", spec.name))
+                };
+                let diagnostic =
+                    Diagnostic::error("E0319", format!("the label of `{}` is {takes}, and `{}` is {has}", param.task, spec.name));
+                self.report(diagnostic.label(place, format!("this is {has}")).label(column.span, "declared here").help(help));
+                None
+            }
+            ColumnKind::Class { names } => {
+                if size.as_constant() != Some(names.len() as i64) {
+                    let shown = if names.len() <= 8 { format!(": {}", names.join(", ")) } else { String::new() };
+                    let diagnostic = Diagnostic::error("E0501", format!("{size} outputs for {} classes", names.len()))
+                        .label(outputs.unwrap_or(place), format!("{size} outputs"))
+                        .label(place, format!("`{}` has {} classes{shown}", spec.name, names.len()))
+                        .label(column.span, "declared here");
+                    self.report(diagnostic.help(format!("give the adapter `outputs = {}`", names.len())));
+                    return None;
+                }
+                self.axes[wanted.0 as usize].classes = Some(Rc::new(names.clone()));
+                self.experiment.inputs.push(InputSpec {
+                    name: name.clone(),
+                    source: InputSource::Class { data: column.data as u32, column: spec.name.clone() },
+                });
+                let tensor = self.emit(Op::Input { name: name.clone() }, &[], DType::I32, Vec::new(), true);
+                Some((spec.name.clone(), tensor))
+            }
+            ColumnKind::Real => {
+                if size.as_constant() != Some(1) {
+                    let diagnostic = Diagnostic::error("E0501", format!("{size} outputs for one number"))
+                        .label(outputs.unwrap_or(place), format!("{size} outputs"))
+                        .label(place, format!("`{}` is one number", spec.name))
+                        .label(column.span, "declared here");
+                    self.report(diagnostic.help("give the adapter `outputs = 1`"));
+                    return None;
+                }
+                self.experiment.inputs.push(InputSpec {
+                    name: name.clone(),
+                    source: InputSource::Real { data: column.data as u32, column: spec.name.clone() },
+                });
+                let tensor = self.emit(Op::Input { name }, &[], DType::F32, Vec::new(), true);
+                let tensor = self.emit(Op::Broadcast, &[&tensor], DType::F32, vec![wanted], true);
+                Some((spec.name.clone(), tensor))
+            }
+            _ => {
+                self.report(
+                    Diagnostic::error("E0319", format!("`{}` is not a label", spec.name))
+                        .label(place, "used as a label")
+                        .label(column.span, "declared here")
+                        .help("labels are `class(…)` and `real` columns"),
+                );
+                None
+            }
+        }
+    }
+
+    fn task_members(&mut self, module: &Module, targets: &[(String, String)], scope: &mut Scope) {
+        let mut task = TaskOutputs::default();
+        for member in &module.members {
+            match &member.kind {
+                MemberKind::Let(expr) => {
+                    let value = self.eval(expr, scope);
+                    let value = self.named_size(&member.name.text, value);
+                    scope.env.set(&member.name.text, value);
+                }
+                MemberKind::Part { value: expr, .. } if member.name.text == "loss" => {
+                    let value = self.eval(expr, scope);
+                    let Some(loss) = self.operand(&value, Some(DType::F32), expr.span) else { return };
+                    if !loss.axes.is_empty() || loss.dtype != DType::F32 {
+                        let shown = self.show_tensor(&loss);
+                        self.report(
+                            Diagnostic::error("E0401", "the loss of a sample is one number")
+                                .label(expr.span, format!("is {shown}"))
+                                .help("sum or average over its axes"),
+                        );
+                        continue;
+                    }
+                    task.loss = loss.node;
+                    task.loss_span = Some(self.call_site);
+                }
+                MemberKind::Output(expr) => {
+                    let value = self.eval(expr, scope);
+                    let Some(tensor) = self.operand(&value, Some(DType::F32), expr.span) else { return };
+                    let classes = tensor.axes.last().and_then(|axis| self.axis(*axis).classes.clone());
+                    let kind = match classes {
+                        Some(names) => OutputKind::Probabilities { names: names.to_vec() },
+                        None if targets.is_empty() => OutputKind::Embedding,
+                        None => OutputKind::Values,
+                    };
+                    if let (Some(emission), Some(node)) = (self.emission.as_mut(), tensor.node) {
+                        emission.graph.outputs.push(Output { name: member.name.text.clone(), node });
+                    }
+                    task.outputs.push(OutputSpec { name: member.name.text.clone(), kind });
+                    scope.env.set(&member.name.text, Value::Tensor(tensor));
+                }
+                MemberKind::Metric(expr) => match metric(&member.name.text, expr, targets) {
+                    Some(spec) if task.outputs.iter().any(|output| output.name == spec.prediction) => task.metrics.push(spec),
+                    Some(spec) => {
+                        let outputs: Vec<&str> = task.outputs.iter().map(|output| output.name.as_str()).collect();
+                        let diagnostic = Diagnostic::error(
+                            "E0509",
+                            format!("the metric compares `{}`, which is no output of the task", spec.prediction),
+                        );
+                        self.report(
+                            diagnostic
+                                .label(expr.span, "in this metric")
+                                .help(format!("its outputs up to here are: {}", outputs.join(", "))),
+                        );
+                    }
+                    None => self
+                        .report(Diagnostic::error("E0509", "a metric is `kind(output, label)`").label(expr.span, "not a metric").help(
+                        "kinds are accuracy, macro_f1, mcc, auroc, mse, mae, r2, pearson, spearman; the label is a parameter of the task",
+                    )),
+                },
+                _ => self.report(
+                    Diagnostic::error("E0509", "a task has `loss`, `output`s, `metric`s and `let`s").label(member.span, "not one of them"),
+                ),
+            }
+        }
+        self.experiment.task = Some(task);
+    }
+}
+
+fn metric(name: &str, expr: &Expr, targets: &[(String, String)]) -> Option<MetricSpec> {
+    let ExprKind::Call(callee, args) = &expr.kind else { return None };
+    let ExprKind::Name(kind) = &callee.kind else { return None };
+    let kind = match kind.as_str() {
+        "accuracy" => MetricKind::Accuracy,
+        "macro_f1" => MetricKind::MacroF1,
+        "mcc" => MetricKind::Mcc,
+        "auroc" => MetricKind::Auroc,
+        "mse" => MetricKind::Mse,
+        "mae" => MetricKind::Mae,
+        "r2" => MetricKind::R2,
+        "pearson" => MetricKind::Pearson,
+        "spearman" => MetricKind::Spearman,
+        _ => return None,
+    };
+    let word = |arg: &Arg| if let ExprKind::Name(name) = &arg.value.kind { Some(name.clone()) } else { None };
+    let [prediction, target] = args.as_slice() else { return None };
+    let target = word(target)?;
+    let target = targets.iter().find(|(param, _)| *param == target).map(|(_, column)| column.clone())?;
+    Some(MetricSpec { name: name.to_owned(), kind, prediction: word(prediction)?, target })
+}
