@@ -36,7 +36,7 @@ fn changed_programs_are_checked_without_fail() {
 /// The codes of a program, found in a thread with a small stack.
 fn codes(text: String) -> Vec<&'static str> {
     let work = move || check(&Everywhere(text), MAIN, &[]).diagnostics.iter().map(|diagnostic| diagnostic.code.0).collect();
-    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(work).expect("a thread can be started");
+    let thread = std::thread::Builder::new().stack_size(1600 << 10).spawn(work).expect("a thread can be started");
     thread.join().expect("checking does not panic")
 }
 
@@ -72,6 +72,8 @@ fn programs_without_end_are_ended() {
         applied("aido_dna_debug(layers = 1_000_000_000)"),
         applied("aido_dna_debug(layers = 9223372036854775807)"),
         "module A { a = repeat(1_000_000_000_000) A() }".to_owned(),
+        "data t = table(\"t.csv\") { label: class(\"a\", \"b\" + t) }".to_owned(),
+        "data t = table(t.path) { label: class(\"a\", \"b\") }\ndata u = table(\"u.csv\") { label: class(\"a\", v.b) }\ndata v = table(\"v.csv\") { b: class(\"a\", u.label) }".to_owned(),
     ];
     for text in endless {
         let started = Instant::now();
@@ -79,6 +81,13 @@ fn programs_without_end_are_ended() {
         assert!(found.iter().any(|code| ["E0210", "E0406"].contains(code)) && found.len() < 10, "{found:?} for\n{text}");
         assert!(started.elapsed() < Duration::from_secs(60), "{:?} for\n{text}", started.elapsed());
     }
+}
+
+/// A module that contains itself for every element of a list: twenty hidden layers are far from the bounds.
+#[test]
+fn deep_networks_are_within_the_bounds() {
+    let text = applied(&format!("dna_onehot |> mlp_pool(outputs = 2, hidden = [{}])", "16, ".repeat(20)));
+    assert_eq!(codes(text), Vec::<&str>::new());
 }
 
 #[test]

@@ -29,8 +29,16 @@ impl Checker<'_> {
         }
         let handle = self.library.item(item);
         let ItemKind::Data(data) = &handle.kind else { return None };
-        let table = self.read_table(item, &handle.name, data)?;
-        self.experiment.tables.push(table);
+        if self.reading.contains(&item) {
+            let name = &handle.name;
+            let diagnostic = Diagnostic::error("E0210", format!("the table `{}` is declared with itself", name.text));
+            self.report(diagnostic.label(self.span, "named here").label(name.span, "in its own declaration"));
+            return None;
+        }
+        self.reading.push(item);
+        let table = self.read_table(item, &handle.name, data);
+        self.reading.pop();
+        self.experiment.tables.push(table?);
         Some(self.experiment.tables.len() - 1)
     }
 

@@ -22,7 +22,7 @@ pub struct Scope {
 }
 
 /// How deep expressions in expressions, calls in calls and parts in parts may nest: recursion of modules over a list ends long before.
-pub const MAX_DEPTH: u32 = 512;
+pub const MAX_DEPTH: u32 = 400;
 /// The most expressions that are evaluated for one experiment; one of the largest models, with 7 billion parameters, takes 24 thousand.
 const MAX_STEPS: u32 = 1_000_000;
 impl Checker<'_> {

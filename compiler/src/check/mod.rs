@@ -87,6 +87,8 @@ pub struct Checker<'w> {
     depth: u32,
     /// Expressions evaluated since the last module or experiment began.
     steps: u32,
+    /// Tables whose declarations are being read.
+    reading: Vec<ItemRef>,
     /// Errors reported so far, those that were reported before included.
     reported: usize,
     next_var: u32,
@@ -209,6 +211,7 @@ impl<'w> Checker<'w> {
             call_site: span,
             depth: 0,
             steps: 0,
+            reading: Vec::new(),
             reported: 0,
             next_var: 0,
             next_site: 0,
