@@ -53,8 +53,10 @@ impl Checker<'_> {
                 .label(place, "uses itself again and again")
                 .help("a module or a function may use itself only for less: for a shorter list, or under a condition")
         } else if self.steps > MAX_STEPS {
+            // Where inside the library the steps ran out says nothing.
+            let place = if self.is_std_span(span) { self.call_site } else { span };
             Diagnostic::error("E0210", "the evaluation takes too many steps")
-                .label(span, "still not at the end here")
+                .label(place, "still not at the end here")
                 .help("something is repeated too often, or uses itself too often: lower the numbers")
         } else {
             return true;
