@@ -206,11 +206,12 @@ unsafe fn transpose(src: *const f32, src_row: usize, dst: *mut f32, dst_row: usi
             t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
         }
         for i in 0..4 {
-            let at = |j: usize| _mm512_castps_pd(t[4 * i + j]);
-            r[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(at(0), at(2)));
-            r[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(at(0), at(2)));
-            r[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(at(1), at(3)));
-            r[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(at(1), at(3)));
+            let (a, b) = (_mm512_castps_pd(t[4 * i]), _mm512_castps_pd(t[4 * i + 1]));
+            let (c, d) = (_mm512_castps_pd(t[4 * i + 2]), _mm512_castps_pd(t[4 * i + 3]));
+            r[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+            r[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+            r[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+            r[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
         }
         // Now quarter q of r[4 * i + j] holds column 4 * q + j of rows 4 * i ..
         for j in 0..4 {
