@@ -19,7 +19,8 @@ fn main() {
         let shown = format!("std/{}.mgx", relative.to_string_lossy());
         let text = fs::read_to_string(&path).expect("a source file");
         let names: Vec<&str> = text.lines().filter_map(declared).collect();
-        writeln!(table, "    Source {{ module: {module:?}, shown: {shown:?}, text: include_str!({path:?}), names: &{names:?} }},").expect("writing to a string");
+        writeln!(table, "    Source {{ module: {module:?}, shown: {shown:?}, text: include_str!({path:?}), names: &{names:?} }},")
+            .expect("writing to a string");
     }
     table.push(']');
     let out = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("stdlib.rs");

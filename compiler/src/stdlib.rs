@@ -22,9 +22,7 @@ pub fn modules() -> impl Iterator<Item = &'static str> {
 }
 
 fn below(module: &str) -> impl Iterator<Item = &'static Source> {
-    SOURCES.iter().filter(move |source| {
-        source.module.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    })
+    SOURCES.iter().filter(move |source| source.module.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::")))
 }
 
 /// The modules at or below a path that declare a name: a folder shows what its files declare.

@@ -97,7 +97,16 @@ fn a_run_leaves_what_its_documentation_says() {
     let work = workspace(&rows(60));
     let output = work.mgxc(&["run", "run.mgx", "--out", "out"]);
     assert!(output.status.success(), "{}", errors(&output));
-    for file in ["experiment.mgx", "plan.json", "lock.json", "metrics.jsonl", "model.safetensors", "test.json", "predictions.tsv", "predictions.parquet"] {
+    for file in [
+        "experiment.mgx",
+        "plan.json",
+        "lock.json",
+        "metrics.jsonl",
+        "model.safetensors",
+        "test.json",
+        "predictions.tsv",
+        "predictions.parquet",
+    ] {
         assert!(work.path("out").join(file).exists(), "{file} is missing");
     }
     let predictions = fs::read_to_string(work.path("out/predictions.tsv")).expect("predictions");

@@ -200,7 +200,5 @@ pub fn input_bytes(inputs: &[InputSpec], samples: &[Vec<u64>]) -> u64 {
 }
 
 fn largest_flops(program: &Program, capacity: &Capacity) -> u64 {
-    let _ = (program, capacity);
-    0
+    capacity.iter().map(|samples| crate::passes::flops(program, samples)).max().unwrap_or(0)
 }
-

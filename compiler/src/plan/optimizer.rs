@@ -25,7 +25,8 @@ fn update(settings: &TrainSettings, elements: u64) -> Program {
     for axis in &mut graph.axes {
         axis.extent = Extent::Static(elements);
     }
-    let state = |name: &str| settings.states.iter().position(|state| state == name).map(|slot| Storage::State { slot: slot as u32, offset: 0 });
+    let state =
+        |name: &str| settings.states.iter().position(|state| state == name).map(|slot| Storage::State { slot: slot as u32, offset: 0 });
     simplify(&mut graph, &[]);
     let outputs = std::mem::take(&mut graph.outputs);
     let stores: Vec<(NodeId, Storage)> = outputs

@@ -16,6 +16,8 @@ pub struct Summary {
     pub flops_step: u64,
     pub memory: Memory,
     pub memory_total: u64,
+    /// Forecast of the process's largest resident size: the memory above, the plan and its kernels, the data, and the program itself.
+    pub process_peak: u64,
     /// Bytes that a run writes: checkpoints (best and last), the final weights.
     pub bytes_written: u64,
     pub kernels: Vec<ProgramSummary>,
@@ -32,8 +34,15 @@ pub struct ProgramSummary {
     pub arena_bytes: u64,
 }
 
-/// Counts.
-pub fn summarize(plan: &Plan) -> Summary {
+/// Bytes of the program itself, its threads and their scratch memory, as measured on the examples with two threads.
+const PROGRAM_BYTES: u64 = 50 << 20;
+/// Bytes that the compiler and the runtime keep for a step of a program: the graph, the plan, the kernel.
+const STEP_BYTES: u64 = 8 << 10;
+/// Bytes that a byte of a data file takes as table, tokens and predictions.
+const DATA_FACTOR: u64 = 6;
+
+/// Counts. `data_bytes` is the size of the data files.
+pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
     let parameters_total = plan.params.iter().map(|param| param.elements()).sum();
     let parameters_trainable = plan.params.iter().filter(|param| param.trainable).map(|param| param.elements()).sum();
     let mut kernels = Vec::new();
@@ -55,6 +64,7 @@ pub fn summarize(plan: &Plan) -> Summary {
             arena_bytes: steps.arena_bytes,
         });
     }
+    let steps = super::programs(plan).map(|program| program.steps.len() as u64).sum::<u64>();
     let checkpoint = plan.memory.params + plan.memory.optimizer;
     let bytes_written = if plan.train.is_some() { 2 * checkpoint + plan.memory.params } else { 0 };
     Summary {
@@ -65,6 +75,7 @@ pub fn summarize(plan: &Plan) -> Summary {
         flops_step: plan.flops_step,
         memory: plan.memory,
         memory_total: plan.memory.total(),
+        process_peak: plan.memory.total() + PROGRAM_BYTES + steps * STEP_BYTES + data_bytes * DATA_FACTOR,
         bytes_written,
         kernels,
     }
@@ -123,6 +134,7 @@ impl fmt::Display for Summary {
         {
             writeln!(f, "    {name:<12} {:>10}  ({} bytes)", bytes(value), grouped(value))?;
         }
+        writeln!(f, "  process      {} at most, with the program, its kernels and the data", bytes(self.process_peak))?;
         writeln!(f, "  writes       {}", bytes(self.bytes_written))?;
         for program in &self.kernels {
             writeln!(

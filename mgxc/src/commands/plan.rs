@@ -11,7 +11,7 @@ pub fn run(options: &PlanOptions) -> ExitCode {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
-    let summary = mgx_compiler::plan::summarize(&prepared.plan);
+    let summary = mgx_compiler::plan::summarize(&prepared.plan, prepared.data_bytes());
     if options.json {
         let data = serde_json::json!({ "summary": summary, "plan": prepared.plan });
         println!("{data}");

@@ -24,6 +24,13 @@ pub struct Prepared {
     pub data: Data,
 }
 
+impl Prepared {
+    /// Size of the data files.
+    pub fn data_bytes(&self) -> u64 {
+        self.plan.data.iter().filter_map(|spec| std::fs::metadata(self.folder.join(&spec.path)).ok()).map(|file| file.len()).sum()
+    }
+}
+
 /// Whether labels are needed: they are not for prediction alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Labels {
@@ -43,7 +50,8 @@ pub fn prepare(file: &Path, experiment: Option<&str>, overrides: &[Override], la
         return Err(ExitCode::FAILURE);
     }
     let (sources, resolved) = (checked.sources, checked.resolved);
-    let evaluation = choose(checked.experiments, &checked.names, experiment, file).map_err(|diagnostic| report::fail(&diagnostic, &sources))?;
+    let evaluation =
+        choose(checked.experiments, &checked.names, experiment, file).map_err(|diagnostic| report::fail(&diagnostic, &sources))?;
     let training = if evaluation.train.is_some() && labels == Labels::Needed {
         Some(elaborate(&world, &name, overrides, &evaluation.name, true).map_err(|(sources, diagnostics)| {
             report::print(&diagnostics, &sources);
@@ -70,7 +78,12 @@ pub fn prepare(file: &Path, experiment: Option<&str>, overrides: &[Override], la
 /// Says how many sequences are cut to what a backbone takes.
 fn warn_truncated(data: &Data, sources: &SourceMap) {
     for cut in data.truncations() {
-        let message = format!("{} of {} sequences in `{}` are longer than the backbone takes and are cut", cut.rows, data.all_rows().len(), cut.length);
+        let message = format!(
+            "{} of {} sequences in `{}` are longer than the backbone takes and are cut",
+            cut.rows,
+            data.all_rows().len(),
+            cut.length
+        );
         let diagnostic = Diagnostic::warning("W0551", message)
             .note(format!("the longest has {} tokens; `max_length` is {}", cut.longest, cut.max_length))
             .help("raise `max_length`, or say `too_long = error`");
@@ -89,10 +102,9 @@ fn choose(experiments: Vec<Elaborated>, names: &[String], wanted: Option<&str>, 
         }),
         None if experiments.len() > 1 => Err(Diagnostic::error("E0214", format!("`{}` has several experiments", file.display()))
             .help(format!("choose one with --experiment: {}", names.join(", ")))),
-        None => experiments
-            .into_iter()
-            .next()
-            .ok_or_else(|| Diagnostic::error("E0213", format!("`{}` has no experiment", file.display())).help("declare one: `experiment name { … }`")),
+        None => experiments.into_iter().next().ok_or_else(|| {
+            Diagnostic::error("E0213", format!("`{}` has no experiment", file.display())).help("declare one: `experiment name { … }`")
+        }),
     }
 }
 

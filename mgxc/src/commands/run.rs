@@ -39,8 +39,7 @@ fn run_stages(options: &RunOptions, prepared: Prepared) -> Result<ExitCode, Diag
     let stage = options.stage;
     let fits = trains && matches!(stage, None | Some(Stage::Fit));
     let resolved = prepared.resolved;
-    let settings =
-        Settings { folder: prepared.folder, weights: None, progress: ProgressMode::Auto, interrupt: Interrupt::on_signals()? };
+    let settings = Settings { folder: prepared.folder, weights: None, progress: ProgressMode::Auto, interrupt: Interrupt::on_signals()? };
     let mut session = Session::new(prepared.plan, prepared.data, settings)?;
     if !options.resume && options.checkpoint.is_none() && (fits || !trains) {
         // Before there is a folder, so that weights that cannot be loaded leave nothing behind.
@@ -116,8 +115,11 @@ fn run_folder(options: &RunOptions, plan: &Plan, program: &str, fits: bool) -> R
 fn refuse_hub(plan: &Plan) -> Result<(), Diagnostic> {
     let Some(weights) = plan.weights.iter().find(|weights| weights.folder.starts_with(HUB_PREFIX)) else { return Ok(()) };
     let repository = weights.folder.trim_start_matches(HUB_PREFIX);
-    Err(Diagnostic::error("E0552", format!("the weights of `{}` are in the hub's repository `{repository}`, which is not on this machine", weights.root))
-        .help("download the repository and give its folder: `weights = folder(\"…\")`; or start without it: `from_scratch = true`"))
+    Err(Diagnostic::error(
+        "E0552",
+        format!("the weights of `{}` are in the hub's repository `{repository}`, which is not on this machine", weights.root),
+    )
+    .help("download the repository and give its folder: `weights = folder(\"…\")`; or start without it: `from_scratch = true`"))
 }
 
 fn print_fit(report: &FitReport) {

@@ -32,7 +32,7 @@ const FEW_ROWS: usize = 128;
 /// Multiply-adds below which a product is not worth waking another thread.
 const SERIAL_WORK: usize = 1 << 17;
 /// `rhs` is packed for so many numbers at a time, and at least one chunk.
-const PACKED_NUMBERS: usize = 1 << 22;
+const PACKED_NUMBERS: usize = 1 << 19;
 
 /// How far apart the neighbours along a matrix's two dimensions are, in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
