@@ -9,7 +9,10 @@ use mgx_runtime::{ProgressMode, RunFolder, Session, Settings, Source, Stop};
 #[test]
 fn splice_sites_are_learned_tested_and_predicted() {
     let folder = examples();
-    let text = std::fs::read_to_string(folder.join("splice.mgx")).unwrap().replace("epochs     = 20", "epochs = 2");
+    let text = std::fs::read_to_string(folder.join("splice.mgx"))
+        .unwrap()
+        .replace("epochs     = 10", "epochs = 3")
+        .replace("valid_loss", "valid_accuracy");
     let out = tempfile::tempdir().unwrap();
     let (plan, data) = compile(&folder, &text, "splice_sites");
     let expected = plan.memory;
@@ -19,10 +22,10 @@ fn splice_sites_are_learned_tested_and_predicted() {
     assert_eq!(session.memory(), expected);
 
     let report = session.fit(&run, false).unwrap();
-    assert_eq!((report.stop, report.epochs, report.steps), (Stop::Finished, 2, 2 * 2549u64.div_ceil(32)));
+    assert_eq!((report.stop, report.epochs, report.steps), (Stop::Finished, 3, 3 * 2549u64.div_ceil(32)));
     let best = report.best.unwrap();
     assert_eq!(best.monitor, "valid_accuracy");
-    assert!(best.value > 0.8, "accuracy {} after two epochs", best.value);
+    assert!(best.value > 0.8, "accuracy {} after three epochs", best.value);
 
     let evaluation = session.test(&run).unwrap();
     assert!(evaluation.metrics.get("accuracy").unwrap() > 0.8, "{:?}", evaluation.metrics);
@@ -33,7 +36,7 @@ fn splice_sites_are_learned_tested_and_predicted() {
     session.write_predictions(&predictions, run.path()).unwrap();
 
     let kinds: Vec<String> = events(run.path()).iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(kinds.iter().filter(|kind| *kind == "valid").count(), 2);
+    assert_eq!(kinds.iter().filter(|kind| *kind == "valid").count(), 3);
     assert_eq!(kinds.last().map(String::as_str), Some("test"));
     for name in ["experiment.mgx", "plan.json", "lock.json", "model.safetensors", "test.json", "predictions.parquet", "predictions.tsv"] {
         assert!(run.path().join(name).is_file(), "{name} is missing");

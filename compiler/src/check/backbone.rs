@@ -127,6 +127,10 @@ impl Checker<'_> {
         let flag = |name: &str| matches!(option(name), Some((Value::Bool(Some(true)), _)));
         let weights = self.backbone_weights(&backbone.body, option("weights"), flag("from_scratch"), pending, &mut scope)?;
         self.use_folder(weights.as_ref().map(|(weights, _)| weights), weights.as_ref().map_or(pending.span, |(_, span)| *span))?;
+        if flag("from_scratch") {
+            // An empty configuration: every setting has its default.
+            self.config = Some(serde_json::Value::Object(serde_json::Map::new()));
+        }
         if self.config.is_none() && reads_config(&backbone.network) {
             let diagnostic = Diagnostic::error(
                 "E0315",

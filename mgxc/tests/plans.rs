@@ -1,0 +1,44 @@
+//! `mgxc plan` on networks of published sizes: the parameters that the public implementations count, without the memory for them.
+
+use std::fs;
+use std::process::Command;
+
+/// The summary of an experiment that embeds RNA with a backbone.
+fn summary(backbone: &str, result: &str) -> serde_json::Value {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let name = backbone.split('(').next().unwrap_or(backbone);
+    let program = format!(
+        "use std::backbones::{name}\nuse std::tasks::embed\ndata rows = table(\"rows.tsv\") {{\n  sequence: rna\n}}\n\
+         experiment sizes {{\n  encoder = {backbone}\n  hidden = rows.sequence |> encoder\n  task = embed({result})\n}}\n"
+    );
+    fs::write(folder.path().join("sizes.mgx"), program).expect("a file");
+    fs::write(folder.path().join("rows.tsv"), "sequence\nACGU\nACGUACGU\n").expect("a file");
+    let output = Command::new(env!("CARGO_BIN_EXE_mgxc"))
+        .args(["plan", "sizes.mgx", "--json"])
+        .current_dir(folder.path())
+        .output()
+        .expect("mgxc starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    plan["summary"].clone()
+}
+
+#[test]
+fn parameters_of_published_sizes_are_those_of_the_public_code() {
+    let small = "hidden = 1280, layers = 33, heads = 20, ffn = 3392, norm = \"layer_norm\", max_positions = 1024";
+    let large = "hidden = 2048, layers = 32, heads = 32, ffn = 5440, norm = \"layer_norm\", max_positions = 1024";
+    let cases = [
+        ("aido_rna_650m".to_owned(), "hidden", 646_730_112u64),
+        ("aido_rna_1b600m".to_owned(), "hidden", 1_607_393_280),
+        (format!("aido_rna_masked_lm(from_scratch = true, {small})"), "hidden.logits", 648_372_368),
+        (format!("aido_rna_masked_lm(from_scratch = true, {large})"), "hidden.logits", 1_611_593_744),
+    ];
+    for (backbone, result, expected) in cases {
+        let summary = summary(&backbone, result);
+        assert_eq!(summary["parameters_total"], expected, "{backbone}");
+        assert!(
+            summary["flops_forward"].as_u64().is_some_and(|flops| flops > 2 * expected),
+            "{backbone}: a product is two operations for each parameter and token"
+        );
+    }
+}
