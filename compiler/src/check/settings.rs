@@ -294,7 +294,7 @@ impl Checker<'_> {
             .collect();
         let outer = self.emission.replace(Emission::default());
         // The trainable memory as one vector; its length is put in when the plan is made.
-        let axis = self.placeholder_axis("n");
+        let axis = self.vector_axis("n");
         let vectors = ["param", "gradient"].into_iter().map(str::to_owned).chain(states.iter().cloned());
         let mut args: Vec<(Option<Name>, Value, Span)> = vectors.map(|name| self.named_input(&name, vec![axis], expr.span)).collect();
         args.extend(["learning_rate", "step"].map(|name| self.named_input(name, Vec::new(), expr.span)));
@@ -330,7 +330,7 @@ impl Checker<'_> {
         Some(graph)
     }
 
-    fn placeholder_axis(&mut self, name: &str) -> AxisRef {
+    fn vector_axis(&mut self, name: &str) -> AxisRef {
         self.new_axis(name, super::size::Size::constant(1))
     }
 
