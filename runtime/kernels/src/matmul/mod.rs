@@ -16,7 +16,7 @@ mod tests;
 
 use std::ops::Range;
 
-use crate::parallel::{Aligned, Scratch, Shared, for_each};
+use crate::parallel::{Scratch, Shared, for_each};
 use crate::simd::Level;
 use block::Block;
 use pack::{PackPanel, Panels};
@@ -25,8 +25,6 @@ use pack::{PackPanel, Panels};
 const LONGEST_CHUNK: usize = 384;
 /// Rows that a task takes at most: the packed operand comes from far away once for each task.
 const MOST_ROWS: usize = 320;
-/// The same where an epilogue wants to find them in the cache.
-const EPILOGUE_ROWS: usize = 96;
 /// Rows that are not worth dividing for the sake of balance.
 const FEW_ROWS: usize = 128;
 /// Multiply-adds below which a product is not worth waking another thread.
@@ -150,89 +148,6 @@ pub fn matmul_groups(product: &Product, groups: usize, strides: [usize; 3], lhs:
             matmul(product, &lhs[g * strides[0]..], &rhs[g * strides[1]..], &mut out[g * strides[2]..]);
         }
     }
-}
-
-/// Computes a product with dense rows of `out` (`out.column == 1`), and calls `epilogue` on each finished block of rows while it
-/// is in the cache: with the range of rows and the part of `out` from the first of them on to the end of the last. Blocks are
-/// disjoint and cover all rows, in any order and from any thread.
-///
-/// # Panics
-/// As [`matmul`]; and if the columns of `out` are not next to each other.
-pub fn matmul_blocks(
-    product: &Product,
-    lhs: &[f32],
-    rhs: &[f32],
-    out: &mut [f32],
-    epilogue: impl Fn(Range<usize>, &mut [f32]) + Send + Sync,
-) {
-    product.check(lhs.len(), rhs.len(), out.len());
-    assert!(product.out.column == 1 || product.n <= 1, "columns of out are not next to each other in {product:?}");
-    let packed = PackedRhs::new(product.n, product.k, product.rhs, rhs);
-    matmul_packed(product, lhs, &packed, out, epilogue);
-}
-
-/// A right operand in the order in which products read it: pack once what many products share.
-#[derive(Clone, Debug)]
-pub struct PackedRhs {
-    level: Level,
-    n: usize,
-    k: usize,
-    numbers: Aligned,
-}
-
-impl PackedRhs {
-    /// Packs `rhs[n, k]`.
-    ///
-    /// # Panics
-    /// If `rhs` is shorter than its shape and strides reach.
-    pub fn new(n: usize, k: usize, strides: Strides, rhs: &[f32]) -> Self {
-        assert!(strides.reach(n, k) <= rhs.len(), "rhs is too short for [{n}, {k}] with {strides:?}");
-        let level = Level::best();
-        let mut numbers = Aligned::zeros(Panels::new(level, n).padded() * k);
-        let chunks = chunks(k);
-        pack(level, n, &chunks, strides, rhs, numbers.numbers_mut());
-        Self { level, n, k, numbers }
-    }
-}
-
-/// [`matmul_blocks`] with a packed right operand; `product.rhs` is not looked at.
-///
-/// # Panics
-/// As [`matmul_blocks`]; and if the shape of `rhs` is not the product's.
-pub fn matmul_packed(
-    product: &Product,
-    lhs: &[f32],
-    rhs: &PackedRhs,
-    out: &mut [f32],
-    epilogue: impl Fn(Range<usize>, &mut [f32]) + Send + Sync,
-) {
-    assert!(rhs.n == product.n && rhs.k == product.k, "packed [{}, {}] for {product:?}", rhs.n, rhs.k);
-    assert!(product.out.column == 1 || product.n <= 1, "columns of out are not next to each other in {product:?}");
-    product.check(lhs.len(), product.rhs.reach(product.n, product.k), out.len());
-    let panels = Panels::new(rhs.level, product.n);
-    let chunks = chunks(product.k);
-    let block_rows = rows_of_a_block(product.m, panels.tile_rows(), EPILOGUE_ROWS);
-    let shared = Shared::new(out);
-    for_each(product.m.div_ceil(block_rows), product.m * product.n * product.k >= SERIAL_WORK, |task| {
-        let rows = task * block_rows..product.m.min((task + 1) * block_rows);
-        let block = Block {
-            product,
-            chunks: &chunks,
-            panels,
-            rows: rows.clone(),
-            columns: 0..panels.count(),
-            lhs,
-            packed: rhs.numbers.numbers(),
-            out: shared,
-        };
-        block.compute(rhs.level);
-        let columns = Strides { row: product.out.row, column: 1 };
-        // SAFETY: rows of different tasks do not overlap, as `check` found.
-        let part = unsafe {
-            std::slice::from_raw_parts_mut(shared.pointer().add(rows.start * product.out.row), columns.reach(rows.len(), product.n))
-        };
-        epilogue(rows, part);
-    });
 }
 
 /// Packs and multiplies, as many chunks at a time as fit the packing memory.
