@@ -2,7 +2,7 @@
 //!
 //! F32 constants are folded in f64 and not rounded in between, as the reference evaluator computes them; I32 exactly.
 
-use mgx_ir::graph::{BinaryOp, DType, Graph, NodeId, Op, UnaryOp};
+use mgx_ir::graph::{BinaryOp, DType, Graph, NodeId, Op, UnaryOp, round_to_bf16};
 
 /// The number that a node is everywhere, if its inputs are constants (perhaps repeated) and it can be known now.
 pub(crate) fn constant(graph: &Graph, op: &Op, inputs: &[NodeId], dtype: DType) -> Option<f64> {
@@ -46,6 +46,7 @@ fn unary(op: UnaryOp, x: f64, of: DType) -> Option<f64> {
         UnaryOp::Sin => x.sin(),
         UnaryOp::Cos => x.cos(),
         UnaryOp::Floor => x.floor(),
+        UnaryOp::Bf16 => round_to_bf16(x),
         UnaryOp::Not => flag(x == 0.0),
         // The standard library has no error function; the kernels have.
         UnaryOp::Erf => return None,

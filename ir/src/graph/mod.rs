@@ -23,7 +23,7 @@ mod verify;
 pub use axis::{Axis, AxisId, Extent, LengthId, SizeExpr};
 pub use build::GraphBuilder;
 pub use infer::infer;
-pub use op::{BinaryOp, DType, Op, ReduceOp, UnaryOp, Window};
+pub use op::{BinaryOp, DType, Op, ReduceOp, UnaryOp, Window, round_to_bf16};
 pub use text::{parse_graph, print_graph};
 pub use verify::verify;
 

@@ -30,6 +30,8 @@ pub enum UnaryOp {
     Sin,
     Cos,
     Floor,
+    /// To the nearest number that bfloat16 has, ties to even; its gradient passes unchanged, as that of a cast.
+    Bf16,
     Not,
 }
 
@@ -182,7 +184,7 @@ impl Op {
 
 impl UnaryOp {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Neg,
         Self::Abs,
         Self::Exp,
@@ -194,6 +196,7 @@ impl UnaryOp {
         Self::Sin,
         Self::Cos,
         Self::Floor,
+        Self::Bf16,
         Self::Not,
     ];
 
@@ -211,6 +214,7 @@ impl UnaryOp {
             Self::Sin => "sin",
             Self::Cos => "cos",
             Self::Floor => "floor",
+            Self::Bf16 => "bf16",
             Self::Not => "not",
         }
     }
@@ -263,4 +267,16 @@ impl BinaryOp {
     pub fn is_comparison(self) -> bool {
         matches!(self, Self::Eq | Self::Ne | Self::Lt | Self::Le | Self::Gt | Self::Ge)
     }
+}
+
+/// The nearest number that bfloat16 has (8 bits of precision, ties to even) to `x` as an f32: [`UnaryOp::Bf16`].
+pub fn round_to_bf16(x: f64) -> f64 {
+    let x = x as f32;
+    if x.is_nan() {
+        return f64::from(x);
+    }
+    let bits = x.to_bits();
+    // Half of what is dropped, less one where the kept part is even. It may carry into the exponent: that is right, up to infinity.
+    let rounded = bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000;
+    f64::from(f32::from_bits(rounded))
 }

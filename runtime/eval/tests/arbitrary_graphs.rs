@@ -60,6 +60,7 @@ fn random_graphs_are_well_formed_and_benign() {
         "sin",
         "cos",
         "floor",
+        "bf16",
         "not",
         "neg",
         "abs",

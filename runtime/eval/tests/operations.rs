@@ -68,6 +68,8 @@ fn unary_functions() {
         (UnaryOp::Sin, &[0.0, 0.5], &[0.0, 0.479_425_538_604_203]),
         (UnaryOp::Cos, &[0.0, 0.5], &[1.0, 0.877_582_561_890_372_7]),
         (UnaryOp::Floor, &[1.5, -1.5, 2.0], &[1.0, -2.0, 2.0]),
+        // 8 bits: 257 and 259 lie half way and go to the even one.
+        (UnaryOp::Bf16, &[257.0, -259.0, 1.5], &[256.0, -260.0, 1.5]),
     ];
     for (op, x, expected) in cases {
         let mut bench = Bench::default();

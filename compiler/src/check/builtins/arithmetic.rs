@@ -43,6 +43,24 @@ pub fn elementwise(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value
     Some(Value::Tensor(checker.unary(op, &x)))
 }
 
+/// `round(x, bf16)`: to the nearest number of a narrower type.
+pub fn round(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let [(value, span), (Value::Variant(Some(to)), _)] = given.positional.as_slice() else {
+        return wrong(checker, given, "a value and the type to round to: `round(x, bf16)`");
+    };
+    if to != "bf16" {
+        return wrong(checker, given, "a value and the type to round to: `round(x, bf16)`");
+    }
+    let (value, span) = (value.clone(), *span);
+    let x = checker.operand(&value, Some(DType::F32), span)?;
+    if x.dtype != DType::F32 {
+        let diagnostic = Diagnostic::error("E0303", "`round` takes elements of type f").label(span, checker.show_tensor(&x));
+        checker.report(diagnostic.help("convert with `f(…)`"));
+        return None;
+    }
+    Some(Value::Tensor(checker.unary(UnaryOp::Bf16, &x)))
+}
+
 pub fn two_numbers(checker: &mut Checker<'_>, given: &Given<'_>, op: BinaryOp, number: fn(f64, f64) -> f64) -> Option<Value> {
     let [(a, a_span), (b, b_span)] = given.positional.as_slice() else { return wrong(checker, given, "two values") };
     let (a, b, a_span, b_span) = (a.clone(), b.clone(), *a_span, *b_span);

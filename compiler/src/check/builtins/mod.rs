@@ -51,6 +51,7 @@ pub const NAMES: &[&str] = &[
     "random",
     "rename",
     "residues",
+    "round",
     "rsqrt",
     "run",
     "select",
@@ -68,7 +69,7 @@ pub const NAMES: &[&str] = &[
 ];
 
 /// Names of values, for suggestions.
-pub const CONSTANTS: &[&str] = &["zeros", "ones", "dna", "rna", "protein", "text", "pi", "training"];
+pub const CONSTANTS: &[&str] = &["zeros", "ones", "dna", "rna", "protein", "text", "pi", "training", "bf16"];
 
 /// The function of a name.
 pub fn lookup(name: &str) -> Option<&'static str> {
@@ -84,6 +85,7 @@ pub fn named_constant(name: &str) -> Option<Value> {
         "rna" => Value::Alphabet(Alphabet::Rna),
         "protein" => Value::Alphabet(Alphabet::Protein),
         "text" => Value::Alphabet(Alphabet::Text),
+        "bf16" => Value::Variant(Some("bf16".to_owned())),
         "pi" => Value::Float(Some(std::f64::consts::PI)),
         _ => return None,
     })
@@ -102,7 +104,7 @@ fn signature(name: &str) -> (&'static [&'static str], usize) {
         "hub" => (&["revision"], 1),
         "concat" => (&[], usize::MAX),
         "select" => (&[], 3),
-        "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" => (&[], 2),
+        "round" | "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" => (&[], 2),
         _ => (&[], 1),
     }
 }
@@ -164,6 +166,7 @@ pub fn call(
 fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -> Option<Value> {
     match given.name {
         "abs" | "exp" | "log" | "sqrt" | "rsqrt" | "tanh" | "erf" | "sin" | "cos" | "floor" => arithmetic::elementwise(checker, given),
+        "round" => arithmetic::round(checker, given),
         "pow" => arithmetic::two_numbers(checker, given, BinaryOp::Pow, f64::powf),
         "max" | "min" | "sum" => arithmetic::reduction(checker, given, scope),
         "f" => arithmetic::cast(checker, given, DType::F32),

@@ -101,6 +101,7 @@ fn unary(r: &mut Reverse, op: UnaryOp, x: NodeId, y: NodeId, g: NodeId) -> Optio
             let slope = b.unary(UnaryOp::Neg, sin);
             b.mul(g, slope)
         }
+        UnaryOp::Bf16 => g,
         UnaryOp::Floor | UnaryOp::Not => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! Functions of one element of each operand. I32 arithmetic is exact, then wraps to 32 bits.
 
-use mgx_ir::graph::{BinaryOp, DType, UnaryOp};
+use mgx_ir::graph::{BinaryOp, DType, UnaryOp, round_to_bf16};
 
 /// `op(x)` for an element of type `dtype`.
 ///
@@ -22,6 +22,7 @@ pub(super) fn unary(op: UnaryOp, dtype: DType, x: f64) -> f64 {
         (UnaryOp::Sin, DType::F32) => x.sin(),
         (UnaryOp::Cos, DType::F32) => x.cos(),
         (UnaryOp::Floor, DType::F32) => x.floor(),
+        (UnaryOp::Bf16, DType::F32) => round_to_bf16(x),
         (op, dtype) => panic!("{} of {dtype:?}", op.name()),
     }
 }

@@ -66,6 +66,28 @@ impl Emitter<'_> {
         }
     }
 
+    /// The nearest bfloat16 number, as [`mgx_ir::graph::round_to_bf16`] computes it.
+    pub(super) fn round_to_bf16(&mut self, x: Value, vector: bool) -> Value {
+        let (float, integer) = if vector { (types::F32X4, types::I32X4) } else { (types::F32, types::I32) };
+        let number = |this: &mut Self, value: i64| {
+            let scalar = this.b.ins().iconst(types::I32, value);
+            if vector { this.b.ins().splat(types::I32X4, scalar) } else { scalar }
+        };
+        let bits = self.lanes_as(integer, x);
+        let places = self.b.ins().iconst(types::I32, 16);
+        let kept = self.b.ins().ushr(bits, places);
+        let one = number(self, 1);
+        let odd = self.b.ins().band(kept, one);
+        let half = number(self, 0x7FFF);
+        let carry = self.b.ins().iadd(odd, half);
+        let sum = self.b.ins().iadd(bits, carry);
+        let mask = number(self, -0x1_0000);
+        let rounded = self.b.ins().band(sum, mask);
+        let rounded = self.lanes_as(float, rounded);
+        let nan = self.b.ins().fcmp(FloatCC::Unordered, x, x);
+        self.choose(nan, x, rounded, vector)
+    }
+
     /// `x` where it is beyond `y` or NaN, else `y`: the greater or the lesser, and NaN where either is. The operations of the machine that
     /// also order zeros take twice as many instructions, in one chain.
     pub(super) fn extreme(&mut self, beyond: FloatCC, x: Value, y: Value, vector: bool) -> Value {

@@ -334,6 +334,7 @@ impl Emitter<'_> {
                 self.b.ins().fdiv(one, root)
             }
             (UnaryOp::Floor, _) => self.b.ins().floor(x),
+            (UnaryOp::Bf16, _) => self.round_to_bf16(x, vector),
             // These have a primitive and do not come here.
             (UnaryOp::Exp | UnaryOp::Log | UnaryOp::Tanh | UnaryOp::Erf | UnaryOp::Sin | UnaryOp::Cos, _) => x,
         }
