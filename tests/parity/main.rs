@@ -8,9 +8,9 @@ mod adapters;
 mod antiberty;
 mod bert;
 mod encoder;
+mod masked_lm;
 mod onehot;
 mod owned;
-mod rnabert;
 mod tokens;
 mod training;
 

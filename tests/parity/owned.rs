@@ -4,7 +4,7 @@ use mgx_tests::Outcome;
 use mgx_tests::golden::Case;
 use serde_json::Value as Json;
 
-use crate::{adapters, antiberty, bert, onehot, rnabert, training};
+use crate::{adapters, antiberty, bert, masked_lm, onehot, training};
 
 /// What a case is for this version.
 #[derive(Clone, Copy)]
@@ -35,7 +35,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("data_modules", "the reference's data modules"),
     ("diffusion", "diffusion"),
     ("enformer", "Enformer"),
-    ("esm2", "ESM-2"),
     ("flashzoi", "Flashzoi"),
     ("fm4bio", "AIDO.Protein"),
     ("geneformer", "single cells"),
@@ -60,7 +59,8 @@ const NOT_YET: &[(&str, &str)] = &[
 /// Decides by what the case says it is, then by its name.
 pub fn standing(case: &Case) -> Standing {
     match case.text("/family") {
-        "rnabert" => return Standing::Owned(rnabert::run),
+        "rnabert" => return Standing::Owned(masked_lm::rnabert),
+        "esm2" => return Standing::Owned(masked_lm::esm),
         "onehot" => return Standing::Owned(onehot::run),
         "bert" if case.text("/weights").contains("AntiBERTy") => return Standing::Owned(antiberty::run),
         "huggingface" if case.text("/reference").contains("(BertFor") => return Standing::Owned(bert::run),

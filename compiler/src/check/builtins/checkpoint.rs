@@ -91,13 +91,19 @@ pub fn json_value(value: &serde_json::Value) -> Option<Value> {
     }
 }
 
-/// `file("vocab.txt")`: the lines of a file of the checkpoint's folder.
+/// `file("vocab.txt")`: the lines of a file of the checkpoint's folder; `file("vocab.txt", default)` is the default where there is no such
+/// file, or no folder.
 pub fn file_lines(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
     let name = text(checker, given, 0)?.unwrap_or_default();
+    let default = given.positional.get(1).map(|(value, _)| value.clone());
+    if checker.weights_folder.is_none() && default.is_some() {
+        return default;
+    }
     match folder_text(checker, given, &name)? {
         Some(text) => {
             Some(Value::List(Rc::new(text.lines().map(|line| Value::Str(Some(line.trim_end_matches('\r').to_owned()))).collect())))
         }
+        None if default.is_some() => default,
         None => {
             let folder = checker.weights_folder.clone().unwrap_or_default();
             checker

@@ -104,7 +104,7 @@ fn signature(name: &str) -> (&'static [&'static str], usize) {
         "hub" => (&["revision"], 1),
         "concat" => (&[], usize::MAX),
         "select" => (&[], 3),
-        "round" | "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" => (&[], 2),
+        "round" | "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" | "file" => (&[], 2),
         _ => (&[], 1),
     }
 }
