@@ -72,7 +72,7 @@ impl Bench {
             state: plan.optimizer.iter().flat_map(|optimizer| &optimizer.state).map(|_| bytes(plan.memory.gradients)).collect(),
             arena: bytes(plan.memory.activations),
         };
-        mgx_runtime::init::init(&plan.params, 0, &mut memory.params).map_err(say)?;
+        mgx_runtime::init::init(&plan.params, 0, &|_| true, &mut memory.params).map_err(say)?;
         let compile = |program: Option<&Program>| Executable::new(program.ok_or("a program is missing")?).map_err(say);
         let forward = compile(plan.evaluate.as_ref())?;
         let gradient = compile(plan.gradient.as_ref())?;

@@ -14,7 +14,7 @@ use mgx_weights::parameter_slices;
 /// Elements that one thread fills at a time; even, because normal values come in pairs.
 const PIECE: usize = 1 << 16;
 
-/// Gives every parameter its initial value, also those that weights are loaded into later. `memory` is the parameter memory: `f32`,
+/// Gives parameters their initial values, those that `wanted` says (the others have weights). `memory` is the parameter memory: `f32`,
 /// each parameter at its offset; other bytes are left alone.
 ///
 /// The key of a parameter is `derive_name(derive_name(seed, "init"), path)`; the 64 random bits of element `i` are `derive(key, i)`.
@@ -23,10 +23,10 @@ const PIECE: usize = 1 << 16;
 ///
 /// # Errors
 /// `E0917`: the memory is not the plan's.
-pub fn init(params: &[ParamSpec], seed: u64, memory: &mut [u8]) -> Result<(), Diagnostic> {
+pub fn init(params: &[ParamSpec], seed: u64, wanted: &dyn Fn(&ParamSpec) -> bool, memory: &mut [u8]) -> Result<(), Diagnostic> {
     let root = derive_name(seed, "init");
     let mut pieces = Vec::new();
-    for (param, slice) in params.iter().zip(parameter_slices(params, memory)?) {
+    for (param, slice) in params.iter().zip(parameter_slices(params, memory)?).filter(|(param, _)| wanted(param)) {
         let key = derive_name(root, &param.path);
         let starts = (0u64..).step_by(PIECE);
         pieces.extend(slice.chunks_mut(4 * PIECE).zip(starts).map(|(bytes, start)| Piece { init: param.init, key, start, bytes }));
@@ -118,7 +118,7 @@ mod tests {
 
     fn values(init_with: Init, elements: u64, path: &str, seed: u64) -> Vec<f32> {
         let mut memory = vec![0u8; 4 * elements as usize];
-        init(&[param(path, init_with, elements, 0)], seed, &mut memory).unwrap();
+        init(&[param(path, init_with, elements, 0)], seed, &|_| true, &mut memory).unwrap();
         let (values, _) = memory.as_chunks::<4>();
         values.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect()
     }
@@ -179,7 +179,7 @@ mod tests {
         assert_ne!(long[..9], values(NORMAL, 9, "v", 1));
         let mut memory = vec![0xAA; 4 * 64];
         let params = [param("a", NORMAL, 5, 128), param("w", NORMAL, 9, 64), param("b", Init::Constant(1.0), 1, 0)];
-        init(&params, 1, &mut memory).unwrap();
+        init(&params, 1, &|_| true, &mut memory).unwrap();
         let w: Vec<f32> = memory[64..100].as_chunks::<4>().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect();
         assert_eq!(w, long[..9], "other parameters do not matter");
         assert!(memory[4..64].iter().chain(&memory[100..128]).all(|byte| *byte == 0xAA), "bytes between parameters are left alone");
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_memory_that_is_too_small_is_refused() {
-        let error = init(&[param("w", NORMAL, 5, 0)], 1, &mut [0; 16]).unwrap_err();
+        let error = init(&[param("w", NORMAL, 5, 0)], 1, &|_| true, &mut [0; 16]).unwrap_err();
         assert_eq!(error.code.0, "E0917");
     }
 }

@@ -1,5 +1,6 @@
 //! A session: one plan with its data, memory and compiled programs.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -131,7 +132,7 @@ impl Session {
         self.source.as_ref()
     }
 
-    /// Gives the parameters their first values, if they have none yet: initial ones, then weights.
+    /// Gives the parameters their first values, if they have none yet: their weights, and initial ones where there are none.
     ///
     /// # Errors
     /// E0900 to E0917 of the weights.
@@ -139,9 +140,11 @@ impl Session {
         if self.source.is_some() {
             return Ok(());
         }
-        init(&self.plan.params, self.plan.seed, &mut self.memory.params)?;
         let checkpoints = self.open_weights()?;
         self.load_report = load_opened(&self.plan.params, &self.plan.weights, &checkpoints, &mut self.memory.params)?;
+        let loaded: HashSet<&str> =
+            self.load_report.weights.iter().flat_map(|report| &report.used).map(|used| used.path.as_str()).collect();
+        init(&self.plan.params, self.plan.seed, &|param| !loaded.contains(param.path.as_str()), &mut self.memory.params)?;
         self.source = Some(Source::Start);
         Ok(())
     }

@@ -128,10 +128,11 @@ impl Checkpoint {
             return Err(Diagnostic::error("E0910", message));
         }
         self.check_readable(tensor)?;
-        match self.files.get(tensor.file) {
-            Some(file) if tensor.read(file.bytes(), out) => Ok(()),
-            _ => Err(self.outside(tensor)),
-        }
+        let file = self.files.get(tensor.file).ok_or_else(|| self.outside(tensor))?;
+        tensor.read(file, out).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => self.outside(tensor),
+            _ => cannot_read(&file.path, &error),
+        })
     }
 
     /// The stored bytes of a tensor, little-endian and row-major, without a copy.
@@ -183,6 +184,21 @@ impl Checkpoint {
         Diagnostic::error("E0909", format!("tensor `{}` of `{}` is not within its file", tensor.key, self.path.display()))
             .help("the file changed while it was open: try again")
     }
+}
+
+/// The file that the weights of a folder with these names are opened by, as [`Checkpoint::open`] chooses: a file of tensors, or the index
+/// (`….json`) of several.
+pub fn weight_file(names: &[String]) -> Option<&str> {
+    let standard = LAYOUTS.iter().find_map(|(wanted, _)| names.iter().find(|name| name == wanted));
+    let is_tensors = |name: &str| Path::new(name).extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
+    let mut others = names.iter().filter(|name| !name.contains('/') && is_tensors(name));
+    let only = || others.next().filter(|_| others.next().is_none());
+    standard.or_else(only).map(String::as_str)
+}
+
+/// The names of the files that an index of shards lists. `E0900`, `E0904` as [`Checkpoint::open`].
+pub fn shard_names(index: &Path) -> Result<Vec<String>, Diagnostic> {
+    Ok(ShardIndex::read(index)?.files().into_iter().map(str::to_owned).collect())
 }
 
 /// The one file with tensors in a folder that has none of the standard names. `E0901` if there is none or more than one.

@@ -27,13 +27,14 @@ mod tensor;
 mod torch;
 
 pub use atomic::write_atomically;
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, shard_names, weight_file};
 pub use dtype::Dtype;
 pub use hash::file_hash;
 pub use load::{check, check_opened, load, load_opened, open_all};
 pub use manifest::{Manifest, ManifestFile};
 pub use matching::{LoadReport, UsedTensor, WeightsReport};
 pub use memory::parameter_slices;
+pub use report::cannot_write;
 pub use save::{TensorData, save};
 pub use store::{CheckpointStore, SavedCheckpoint};
 pub use tensor::TensorInfo;

@@ -1,6 +1,11 @@
 //! Read-only memory maps of checkpoint files: the only unsafe code of this crate.
+//!
+//! Headers are read from the map. Large data is read from the file instead: pages of a map that were touched count as this process's
+//! memory, so that weights would take their size on disk besides their size as parameters.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -12,6 +17,7 @@ use crate::report::cannot_read;
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     pub path: PathBuf,
+    file: File,
     map: Mmap,
 }
 
@@ -27,12 +33,17 @@ impl MappedFile {
         // the bytes under it; every value is checked or converted as it is read and any bit pattern is a valid u8. One that
         // truncates the file would end this process with SIGBUS; checkpoints are replaced by rename, never truncated.
         let map = unsafe { Mmap::map(&file) }.map_err(read)?;
-        Ok(Self { path: path.to_owned(), map })
+        Ok(Self { path: path.to_owned(), file, map })
     }
 
     /// All bytes of the file.
     pub fn bytes(&self) -> &[u8] {
         &self.map
+    }
+
+    /// Fills `out` with the bytes from `offset` on, without keeping pages of the file.
+    pub fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(out, offset)
     }
 
     /// The path for messages.

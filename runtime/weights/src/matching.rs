@@ -84,6 +84,7 @@ pub(crate) fn assign(
     let mut assignment = vec![None; params.len()];
     let mut missing = Vec::new();
     let mut misshapen = Vec::new();
+    let mut unreadable = Vec::new();
     let mut taken: Vec<HashSet<&str>> = vec![HashSet::new(); weights.len()];
     for (param, assigned) in params.iter().zip(&mut assignment) {
         let Some(number) = param.weights else { continue };
@@ -105,16 +106,28 @@ pub(crate) fn assign(
             misshapen.push((param, tensor, checkpoint));
             continue;
         }
-        checkpoint.check_readable(tensor)?;
+        if !tensor.dtype.is_readable() {
+            unreadable.push((tensor, checkpoint));
+            continue;
+        }
         *assigned = Some(tensor.key.clone());
         let (path, key, shape) = (param.path.clone(), tensor.key.clone(), tensor.shape.clone());
         report.weights[number].used.push(UsedTensor { path, key, dtype: tensor.dtype, shape });
     }
-    if let Some((param, spec, checkpoint)) = missing.first() {
-        return Err(missing_tensor(param, spec, checkpoint, missing.len() - 1, misshapen.len()));
+    if !missing.is_empty() {
+        return Err(missing_tensors(&missing, misshapen.len()));
     }
-    if let Some((param, tensor, checkpoint)) = misshapen.first() {
-        return Err(wrong_shape(param, tensor, checkpoint, misshapen.len() - 1));
+    if !misshapen.is_empty() {
+        return Err(wrong_shapes(&misshapen));
+    }
+    if let Some((tensor, checkpoint)) = unreadable.first() {
+        checkpoint.check_readable(tensor).map_err(|diagnostic| {
+            listed(
+                diagnostic,
+                "types that cannot be read",
+                unreadable.iter().map(|(tensor, _)| format!("`{}` ({})", tensor.key, tensor.dtype)),
+            )
+        })?;
     }
     for (((spec, checkpoint), report), taken) in weights.iter().zip(checkpoints).zip(&mut report.weights).zip(&taken) {
         account_for_rest(spec, checkpoint, taken, report);
@@ -178,12 +191,30 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
-fn missing_tensor(param: &ParamSpec, spec: &WeightsSpec, checkpoint: &Checkpoint, others: usize, misshapen: usize) -> Diagnostic {
+/// Names that a note lists at most.
+const LISTED: usize = 10;
+
+/// Adds a note with all of several names, or the first of them.
+fn listed(diagnostic: Diagnostic, what: &str, names: impl ExactSizeIterator<Item = String>) -> Diagnostic {
+    let count = names.len();
+    if count < 2 {
+        return diagnostic;
+    }
+    let shown: Vec<String> = names.take(LISTED).collect();
+    let more = if count > LISTED { format!(" and {} more", count - LISTED) } else { String::new() };
+    diagnostic.note(format!("{what}: {}{more}", shown.join(", ")))
+}
+
+/// `missing` has at least one element.
+fn missing_tensors(missing: &[(&ParamSpec, &WeightsSpec, &Checkpoint)], misshapen: usize) -> Diagnostic {
+    let (param, spec, checkpoint) = missing[0];
+    let others = missing.len() - 1;
     let shown = checkpoint.path().display();
     let and_others = if others == 0 { String::new() } else { format!(" (and none for {others} other parameters)") };
     let tried: Vec<String> = candidates(&param.key, spec).iter().map(|key| format!("`{key}`")).collect();
     let mut diagnostic = Diagnostic::error("E0915", format!("`{shown}` has no tensor for parameter `{}`{and_others}", param.path))
         .note(format!("looked for {}", tried.join(", ")));
+    diagnostic = listed(diagnostic, "missing keys", missing.iter().map(|(param, ..)| format!("`{}`", param.key)));
     if misshapen > 0 {
         diagnostic = diagnostic.note(format!("{misshapen} tensors that were found have another shape"));
     }
@@ -197,7 +228,10 @@ fn missing_tensor(param: &ParamSpec, spec: &WeightsSpec, checkpoint: &Checkpoint
     diagnostic.help("check that the checkpoint is of this network, or list the key under `optional`")
 }
 
-fn wrong_shape(param: &ParamSpec, tensor: &TensorInfo, checkpoint: &Checkpoint, others: usize) -> Diagnostic {
+/// `misshapen` has at least one element.
+fn wrong_shapes(misshapen: &[(&ParamSpec, &TensorInfo, &Checkpoint)]) -> Diagnostic {
+    let (param, tensor, checkpoint) = misshapen[0];
+    let others = misshapen.len() - 1;
     let and_others = if others == 0 { String::new() } else { format!(", and {others} other tensors differ too") };
     let message = format!(
         "tensor `{}` of `{}` is {}, and parameter `{}` is {}{and_others}",
@@ -208,8 +242,11 @@ fn wrong_shape(param: &ParamSpec, tensor: &TensorInfo, checkpoint: &Checkpoint, 
         shape_text(&param.shape)
     );
     let axes: Vec<String> = param.axes.iter().zip(&param.shape).map(|(axis, extent)| format!("{axis} = {extent}")).collect();
-    Diagnostic::error("E0916", message)
-        .note(format!("the parameter's axes are {}", axes.join(", ")))
+    let diagnostic = Diagnostic::error("E0916", message).note(format!("the parameter's axes are {}", axes.join(", ")));
+    let differ = |(param, tensor, _): &(&ParamSpec, &TensorInfo, &Checkpoint)| {
+        format!("`{}` {} for {}", tensor.key, shape_text(&tensor.shape), shape_text(&param.shape))
+    };
+    listed(diagnostic, "stored and wanted shapes", misshapen.iter().map(differ))
         .help("give the network the sizes of this checkpoint (its config.json has them), or use the checkpoint that fits")
 }
 

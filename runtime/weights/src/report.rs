@@ -15,8 +15,8 @@ pub(crate) fn cannot_read(path: &Path, error: &io::Error) -> Diagnostic {
     }
 }
 
-/// A file or folder cannot be written; whatever was there before is unchanged.
-pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> Diagnostic {
+/// A file or folder cannot be written (`E0920` to `E0922`); whatever was there before is unchanged.
+pub fn cannot_write(path: &Path, error: &io::Error) -> Diagnostic {
     let shown = path.display();
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

@@ -1,7 +1,13 @@
 //! A stored tensor: its key, type and shape, and where its elements are. Nothing here can be built that reaches beyond
 //! its storage.
 
+use std::io;
+
 use crate::dtype::{Dtype, cast};
+use crate::mapped::MappedFile;
+
+/// Elements that are read from a file and converted at a time.
+const PIECE: usize = 1 << 16;
 
 /// A tensor of a checkpoint, as its header describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +44,28 @@ impl TensorInfo {
         file.get(start..start.checked_add(usize::try_from(bytes).ok()?)?)
     }
 
-    /// Converts all elements. False if the file is too short for them or the type has no `f32` values.
-    pub(crate) fn read(&self, file: &[u8], out: &mut [f32]) -> bool {
-        match &self.strides {
-            None => self.slice(file).is_some_and(|bytes| cast(self.dtype, bytes, out)),
-            Some(strides) => self.read_strided(file, strides, out).is_some(),
+    /// Converts all elements, in pieces that stay in cache.
+    ///
+    /// # Errors
+    /// Why the file could not be read. `out` has as many elements as the tensor, whose type is readable.
+    pub(crate) fn read(&self, file: &MappedFile, out: &mut [f32]) -> io::Result<()> {
+        if let Some(strides) = &self.strides {
+            return self.read_strided(file.bytes(), strides, out).ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
         }
+        if self.dtype == Dtype::F32 {
+            // The machine is little-endian too, so the bytes are the values.
+            return file.read_at(self.offset, bytemuck::cast_slice_mut(out));
+        }
+        let size = self.dtype.bytes().unwrap_or(1);
+        let mut bytes = vec![0; size as usize * PIECE.min(out.len())];
+        for (values, start) in out.chunks_mut(PIECE).zip((0u64..).step_by(PIECE)) {
+            let piece = &mut bytes[..size as usize * values.len()];
+            file.read_at(self.offset + start * size, piece)?;
+            if !cast(self.dtype, piece, values) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        Ok(())
     }
 
     fn read_strided(&self, file: &[u8], strides: &[u64], out: &mut [f32]) -> Option<()> {
@@ -125,10 +147,32 @@ mod tests {
     fn reads_a_transposed_tensor() {
         let bytes: Vec<u8> = (0..6u8).collect();
         let info = TensorInfo { key: "t".into(), dtype: Dtype::U8, shape: vec![3, 2], file: 0, offset: 0, strides: Some(vec![1, 3]) };
+        let folder = tempfile::tempdir().unwrap();
+        let file = |bytes: &[u8]| {
+            let path = folder.path().join(bytes.len().to_string());
+            std::fs::write(&path, bytes).unwrap();
+            MappedFile::open(&path).unwrap()
+        };
         let mut out = [0.0; 6];
-        assert!(info.read(&bytes, &mut out));
+        info.read(&file(&bytes), &mut out).unwrap();
         assert_eq!(out, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
-        assert!(!info.read(&bytes[..5], &mut out), "the last element is outside");
+        assert!(info.read(&file(&bytes[..5]), &mut out).is_err(), "the last element is outside");
+    }
+
+    #[test]
+    fn reads_longer_tensors_piece_by_piece() {
+        let elements = 2 * PIECE + 3;
+        let halves: Vec<u8> = (0..elements).flat_map(|i| half::f16::from_f32((i % 999) as f32).to_le_bytes()).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("halves");
+        std::fs::write(&path, [&[7, 7], halves.as_slice()].concat()).unwrap();
+        let file = MappedFile::open(&path).unwrap();
+        let mut info = TensorInfo { key: "t".into(), dtype: Dtype::F16, shape: vec![elements as u64], file: 0, offset: 2, strides: None };
+        let mut out = vec![0.0; elements];
+        info.read(&file, &mut out).unwrap();
+        assert!(out.iter().enumerate().all(|(i, value)| *value == (i % 999) as f32));
+        info.offset += 2;
+        assert!(info.read(&file, &mut out).is_err(), "the last element is outside");
     }
 
     #[test]
