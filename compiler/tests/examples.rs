@@ -34,6 +34,22 @@ fn examples_are_clean() {
     }
 }
 
+/// The page that builds a backbone shows what stands in its file, apart from the program that uses it.
+#[test]
+fn the_tutorial_shows_its_file() {
+    let checked = check(&Examples, "prot_t5.mgx", &[]);
+    assert!(checked.diagnostics.is_empty(), "{}", mgx_diag::render(&checked.diagnostics, &checked.sources, false));
+    let file = include_str!("../../examples/prot_t5.mgx");
+    let page = include_str!("../../docs/new-backbone.md");
+    let blocks: Vec<&str> = page.split("```mgx\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).collect();
+    let (last, parts) = blocks.split_last().expect("the page has examples");
+    assert!(parts.len() >= 6, "only {} examples", parts.len());
+    for part in parts {
+        assert!(file.contains(part), "not in the file:\n{part}");
+    }
+    assert!(mgx_compiler::syntax::parse(mgx_diag::FileId(0), last).diagnostics.is_empty(), "{last}");
+}
+
 /// Files of the standard library, read as if they were a user's.
 struct Library;
 

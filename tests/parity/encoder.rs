@@ -37,9 +37,14 @@ impl Encoder {
     /// The network of a program whose only column is `sequence`, of the given kind, flowing through `backbone`, a call of a backbone of the
     /// standard library. `result` is the expression of what the experiment is asked for, with `out` for the backbone's result.
     pub fn new(world: TestWorld, kind: &str, backbone: &str, result: &str) -> Outcome<Self> {
+        Self::from_file(world, "std::backbones", kind, backbone, result)
+    }
+
+    /// The same with a backbone of the file that `import` names: one of the world's sources.
+    pub fn from_file(world: TestWorld, import: &str, kind: &str, backbone: &str, result: &str) -> Outcome<Self> {
         let name = backbone.split('(').next().unwrap_or(backbone);
         let program = format!(
-            "use std::adapters::mean_pool\nuse std::backbones::{name}\nuse std::tasks::embed\n\n\
+            "use std::adapters::mean_pool\nuse {import}::{name}\nuse std::tasks::embed\n\n\
              data rows = table(\"rows.tsv\") {{\n  sequence: {kind}\n}}\n\n\
              experiment test {{\n  encoder = {backbone}\n  out = rows.sequence |> encoder\n  task = embed({result})\n}}\n"
         );

@@ -11,6 +11,7 @@ mod encoder;
 mod masked_lm;
 mod onehot;
 mod owned;
+mod program;
 mod tokens;
 mod training;
 

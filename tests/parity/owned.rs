@@ -4,7 +4,7 @@ use mgx_tests::Outcome;
 use mgx_tests::golden::Case;
 use serde_json::Value as Json;
 
-use crate::{adapters, antiberty, bert, masked_lm, onehot, training};
+use crate::{adapters, antiberty, bert, masked_lm, onehot, program, training};
 
 /// What a case is for this version.
 #[derive(Clone, Copy)]
@@ -61,6 +61,7 @@ pub fn standing(case: &Case) -> Standing {
     match case.text("/family") {
         "rnabert" => return Standing::Owned(masked_lm::rnabert),
         "esm2" => return Standing::Owned(masked_lm::esm),
+        "program" => return Standing::Owned(program::run),
         "onehot" => return Standing::Owned(onehot::run),
         "bert" if case.text("/weights").contains("AntiBERTy") => return Standing::Owned(antiberty::run),
         "huggingface" if case.text("/reference").contains("(BertFor") => return Standing::Owned(bert::run),

@@ -15,6 +15,8 @@ pub const PROGRAM: &str = "test.mgx";
 pub struct TestWorld {
     /// The program's text.
     pub program: String,
+    /// Files beside the program that it may import, by name: `prot_t5.mgx`.
+    pub sources: BTreeMap<String, String>,
     /// Column names of every table.
     pub header: Vec<String>,
     /// Where folders of weights are found.
@@ -25,7 +27,7 @@ pub struct TestWorld {
 
 impl World for TestWorld {
     fn source(&self, path: &str) -> Result<String, String> {
-        if path == PROGRAM { Ok(self.program.clone()) } else { Err("no such file".to_owned()) }
+        if path == PROGRAM { Ok(self.program.clone()) } else { self.sources.get(path).cloned().ok_or_else(|| "no such file".to_owned()) }
     }
 
     fn table_header(&self, _: &str, _: FileFormat) -> Result<Vec<String>, Diagnostic> {
