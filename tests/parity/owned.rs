@@ -36,7 +36,7 @@ const NOT_YET: &[(&str, &str)] = &[
     ("diffusion", "diffusion"),
     ("enformer", "Enformer"),
     ("flashzoi", "Flashzoi"),
-    ("fm4bio", "AIDO.Protein"),
+    ("fm4bio_rag", "alignments and structures as inputs"),
     ("geneformer", "single cells"),
     ("heads", "heads of the reference's checkpoints"),
     ("huggingface_roberta", "RoBERTa"),
@@ -60,6 +60,7 @@ const NOT_YET: &[(&str, &str)] = &[
 pub fn standing(case: &Case) -> Standing {
     match case.text("/family") {
         "rnabert" => return Standing::Owned(masked_lm::rnabert),
+        "fm4bio" if !case.name.contains("rag") => return Standing::Owned(masked_lm::fm4bio),
         "esm2" => return Standing::Owned(masked_lm::esm),
         "program" => return Standing::Owned(program::run),
         "onehot" => return Standing::Owned(onehot::run),

@@ -16,7 +16,11 @@ use crate::syntax::ast::{AxisExpr, Expr, ExprKind, Name, TypeExpr, TypeExprKind}
 
 /// The element type and axes of a tensor type, as written.
 pub fn tensor_type(ty: &TypeExpr) -> Option<(DType, &[AxisExpr])> {
-    let TypeExprKind::Named { name, axes: Some(axes), .. } = &ty.kind else { return None };
+    let (name, axes) = match &ty.kind {
+        TypeExprKind::Named { name, axes: Some(axes), .. } => (name, axes),
+        TypeExprKind::Optional(inner) => return tensor_type(inner),
+        _ => return None,
+    };
     let dtype = match name.text.as_str() {
         "f" => DType::F32,
         "i" | "class" | "Tokens" => DType::I32,

@@ -64,7 +64,7 @@ impl Checker<'_> {
         let mut bound = Vec::new();
         let mut per_sample = false;
         for (param, value, place) in tensors {
-            if let Value::Absent = value {
+            if let Value::Absent | Value::None = value {
                 scope.env.set(&param.name.text, value);
                 continue;
             }

@@ -9,7 +9,7 @@ use super::library::ItemRef;
 use super::value::{Env, Value};
 use crate::syntax::ast::{Body, Expr, ExprKind, Field, FieldKind, ItemKind};
 
-const FIELDS: [&str; 8] = ["kind", "vocabulary", "unknown", "case", "prefix", "suffix", "special", "replace"];
+const FIELDS: [&str; 9] = ["kind", "vocabulary", "unknown", "separator", "case", "prefix", "suffix", "special", "replace"];
 
 impl Checker<'_> {
     /// Reads a tokenizer's declaration. `file(…)` and `config(…)` in it are those of the checkpoint at hand.
@@ -65,7 +65,7 @@ impl Checker<'_> {
                     return None;
                 }
             },
-            _ => TokenizerKind::Greedy { unknown },
+            _ => TokenizerKind::Greedy { unknown, separator: self.separator(body, &id_of, unknown, &mut scope)? },
         };
         let casing = match self.word(body, "case", &["keep", "upper", "lower"], &mut scope)?.as_deref() {
             Some("upper") => Casing::Upper,
@@ -134,6 +134,31 @@ impl Checker<'_> {
         }
     }
 
+    /// `separator = ["|", "[SEP]"]`: a letter that is no token, and what it stands for where it is alone.
+    fn separator(
+        &mut self,
+        body: &Body,
+        id_of: &dyn Fn(&str) -> Option<i32>,
+        unknown: Unknown,
+        scope: &mut Scope,
+    ) -> Option<Option<(char, i32)>> {
+        let texts = self.texts(body, "separator", scope)?;
+        let Some(field) = field(body, "separator") else { return Some(None) };
+        let found = match texts.as_slice() {
+            [letter, token] if letter.chars().count() == 1 && id_of(letter).is_none() => letter.chars().next().zip(id_of(token)),
+            _ => None,
+        };
+        if found.is_none() || !matches!(unknown, Unknown::Run { .. }) {
+            self.report(
+                Diagnostic::error("E0316", "a separator is a letter that is no token, and the token that it stands for")
+                    .label(field.span, "named here")
+                    .help("write `separator = [\"|\", \"[SEP]\"]`, with `unknown = run(\"…\")`"),
+            );
+            return None;
+        }
+        Some(found)
+    }
+
     fn unknown_rule(&mut self, body: &Body, id_of: &dyn Fn(&str) -> Option<i32>, scope: &mut Scope) -> Option<Unknown> {
         let Some(expr) = field_value(body, "unknown") else { return Some(Unknown::Error) };
         if matches!(&expr.kind, ExprKind::Name(name) if name == "error") {
@@ -181,8 +206,8 @@ pub fn one_token_a_letter(tokenizer: &TokenizerSpec, alphabet: Alphabet) -> bool
         Alphabet::Text => return false,
     };
     match &tokenizer.kind {
-        TokenizerKind::Greedy { unknown: Unknown::Each { .. } | Unknown::Error } => {}
-        TokenizerKind::Greedy { unknown: Unknown::Run { .. } } => {
+        TokenizerKind::Greedy { unknown: Unknown::Each { .. } | Unknown::Error, .. } => {}
+        TokenizerKind::Greedy { unknown: Unknown::Run { .. }, .. } => {
             let known = |letter: char| tokenizer.vocabulary.iter().any(|token| token.chars().eq([letter]));
             let cased = |letter: char| match tokenizer.casing {
                 Casing::Upper => vec![letter.to_ascii_uppercase()],

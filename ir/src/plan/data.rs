@@ -109,8 +109,9 @@ pub enum Casing {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TokenizerKind {
-    /// Longest match of the vocabulary's entries at each place; white space is dropped.
-    Greedy { unknown: Unknown },
+    /// Longest match of the vocabulary's entries at each place; white space is dropped. A `separator` that stands alone in what no entry
+    /// matches is a token of its own.
+    Greedy { unknown: Unknown, separator: Option<(char, i32)> },
     /// BERT's: split at white space and punctuation, then greedy longest-match pieces with `##` inside words; a word that cannot
     /// be pieced is one unknown token. Words longer than 100 characters are unknown.
     WordPiece { unknown: i32 },

@@ -36,10 +36,15 @@ fn megabytes_per_second(tokenizer: &Tokenizer, text: &str) -> f64 {
 
 fn main() {
     let text: String = (0_u32..20_000_000).map(|index| ['A', 'C', 'G', 'T'][(index.wrapping_mul(2_654_435_761) >> 30) as usize]).collect();
-    let greedy = tokenizer(TokenizerKind::Greedy { unknown: Unknown::Run { id: 1 } }, &["[MASK]", "[UNK]", "A", "C", "G", "T", "N"]);
+    let greedy = tokenizer(
+        TokenizerKind::Greedy { unknown: Unknown::Run { id: 1 }, separator: None },
+        &["[MASK]", "[UNK]", "A", "C", "G", "T", "N"],
+    );
     println!("greedy, one byte per token: {:.0} MB/s", megabytes_per_second(&greedy, &text));
-    let longer =
-        tokenizer(TokenizerKind::Greedy { unknown: Unknown::Run { id: 1 } }, &["[MASK]", "[UNK]", "A", "C", "G", "T", "ACG", "TT"]);
+    let longer = tokenizer(
+        TokenizerKind::Greedy { unknown: Unknown::Run { id: 1 }, separator: None },
+        &["[MASK]", "[UNK]", "A", "C", "G", "T", "ACG", "TT"],
+    );
     println!("greedy, tokens of several letters: {:.0} MB/s", megabytes_per_second(&longer, &text));
     let spaced: String = text.chars().take(2_000_000).flat_map(|letter| [letter, ' ']).collect();
     let words = tokenizer(TokenizerKind::WordPiece { unknown: 1 }, &["[MASK]", "[UNK]", "A", "C", "G", "T"]);

@@ -37,7 +37,7 @@ fn splice() -> DataSpec {
 fn dna_tokenizer() -> TokenizerSpec {
     TokenizerSpec {
         name: "dna".into(),
-        kind: TokenizerKind::Greedy { unknown: Unknown::Run { id: 4 } },
+        kind: TokenizerKind::Greedy { unknown: Unknown::Run { id: 4 }, separator: None },
         casing: Casing::Keep,
         replace: vec![],
         vocabulary: ["[PAD]", "[MASK]", "[CLS]", "[SEP]", "[UNK]", "A", "G", "C", "T", "U", "N"].map(str::to_owned).to_vec(),
@@ -117,7 +117,7 @@ fn sequences_that_do_not_fit_are_reported() {
     assert!(long.message.contains("3186 of 3186") && long.notes[0].contains("62"), "{long:?}");
 
     let mut strict = dna_tokenizer();
-    strict.kind = TokenizerKind::Greedy { unknown: Unknown::Error };
+    strict.kind = TokenizerKind::Greedy { unknown: Unknown::Error, separator: None };
     strict.vocabulary[6] = "X".into();
     let unknown = InputBuilder::new(&[strict], &[length(None, LengthPolicy::Error)], &inputs(), &tables).unwrap_err();
     assert_eq!(unknown.code.0, "E0531");

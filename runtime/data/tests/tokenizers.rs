@@ -13,7 +13,7 @@ fn ids(value: &Value) -> Vec<i32> {
 fn spec(value: &Value) -> TokenizerSpec {
     let unknown = value["unknown"].as_i64().map(|id| id as i32);
     let kind = match value["kind"].as_str().unwrap() {
-        "greedy" => TokenizerKind::Greedy { unknown: unknown.map_or(Unknown::Error, |id| Unknown::Run { id }) },
+        "greedy" => TokenizerKind::Greedy { unknown: unknown.map_or(Unknown::Error, |id| Unknown::Run { id }), separator: None },
         _ => TokenizerKind::WordPiece { unknown: unknown.unwrap() },
     };
     TokenizerSpec {
@@ -47,7 +47,7 @@ fn ids_are_the_recorded_ones() {
 fn letters(vocabulary: &[&str], unknown: Unknown) -> TokenizerSpec {
     TokenizerSpec {
         name: "letters".into(),
-        kind: TokenizerKind::Greedy { unknown },
+        kind: TokenizerKind::Greedy { unknown, separator: None },
         casing: Casing::Keep,
         replace: vec![],
         vocabulary: vocabulary.iter().map(|token| (*token).to_owned()).collect(),
@@ -66,6 +66,18 @@ fn unknown_characters_follow_their_rule() {
     assert_eq!(encode(Unknown::Each { id: 0 }, "Axéy z").unwrap(), [1, 0, 0, 0, 0]);
     let unknown = encode(Unknown::Error, "A Aé").unwrap_err();
     assert_eq!((unknown.character, unknown.position), ('é', 4));
+}
+
+#[test]
+fn a_separator_counts_where_it_is_alone() {
+    let mut spec = letters(&["?", "A", "[SEP]"], Unknown::Run { id: 0 });
+    spec.kind = TokenizerKind::Greedy { unknown: Unknown::Run { id: 0 }, separator: Some(('|', 2)) };
+    let tokenizer = Tokenizer::new(&spec).unwrap();
+    for (text, expected) in
+        [("A|A", vec![1, 2, 1]), ("|", vec![2]), ("| |A", vec![2, 2, 1]), ("A||A", vec![1, 0, 1]), ("x|A|xy", vec![0, 1, 0])]
+    {
+        assert_eq!(tokenizer.encode(text, None, false).unwrap().ids, expected, "{text}");
+    }
 }
 
 #[test]

@@ -28,10 +28,22 @@ pub(super) struct Greedy {
     special: Trie,
     normalizer: Normalizer,
     unknown: Unknown,
+    separator: Option<(char, i32)>,
+}
+
+/// What the text just read, which no entry matches, has become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stretch {
+    /// There is none.
+    No,
+    /// A separator, so far alone.
+    Separator,
+    /// Unknown text.
+    Unknown,
 }
 
 impl Greedy {
-    pub fn new(spec: &TokenizerSpec, unknown: Unknown) -> Self {
+    pub fn new(spec: &TokenizerSpec, unknown: Unknown, separator: Option<(char, i32)>) -> Self {
         let mut entries = Trie::default();
         let mut special = Trie::default();
         for (id, token) in (0..).zip(&spec.vocabulary) {
@@ -57,37 +69,37 @@ impl Greedy {
                 }
             };
         }
-        Self { actions, entries, special, normalizer, unknown }
+        Self { actions, entries, special, normalizer, unknown, separator }
     }
 
     /// Appends the tokens of a text.
     pub fn encode(&self, text: &str, ids: &mut Vec<i32>) -> Result<(), UnknownCharacter> {
         let bytes = text.as_bytes();
         let mut at = 0;
-        let mut in_run = false;
+        let mut stretch = Stretch::No;
         while at < bytes.len() {
             match self.actions[usize::from(bytes[at])] {
                 Action::Token(id) => {
                     ids.push(id);
-                    in_run = false;
+                    stretch = Stretch::No;
                     at += 1;
                 }
                 Action::Space => {
-                    in_run = false;
+                    stretch = Stretch::No;
                     at += 1;
                 }
                 Action::Unknown => {
-                    self.push_unknown(text, at, &mut in_run, ids)?;
+                    self.push_unknown(text, at, &mut stretch, ids)?;
                     at += 1;
                 }
-                Action::Match => at += self.match_at(text, at, &mut in_run, ids)?,
+                Action::Match => at += self.match_at(text, at, &mut stretch, ids)?,
             }
         }
         Ok(())
     }
 
     /// Matches at a place and gives the number of bytes that it took.
-    fn match_at(&self, text: &str, at: usize, in_run: &mut bool, ids: &mut Vec<i32>) -> Result<usize, UnknownCharacter> {
+    fn match_at(&self, text: &str, at: usize, stretch: &mut Stretch, ids: &mut Vec<i32>) -> Result<usize, UnknownCharacter> {
         let rest = &text[at..];
         let special = self.special.longest(rest.chars());
         let ordinary = self.entries.longest(rest.chars().map(|character| self.normalizer.apply(character)));
@@ -97,30 +109,43 @@ impl Greedy {
         };
         if let Some((id, count)) = best {
             ids.push(id);
-            *in_run = false;
+            *stretch = Stretch::No;
             return Ok(rest.chars().take(count).map(char::len_utf8).sum());
         }
         let Some(character) = rest.chars().next() else { return Ok(1) };
         if is_space(self.normalizer.apply(character)) {
-            *in_run = false;
+            *stretch = Stretch::No;
         } else {
-            self.push_unknown(text, at, in_run, ids)?;
+            self.push_unknown(text, at, stretch, ids)?;
         }
         Ok(character.len_utf8())
     }
 
-    fn push_unknown(&self, text: &str, at: usize, in_run: &mut bool, ids: &mut Vec<i32>) -> Result<(), UnknownCharacter> {
+    fn push_unknown(&self, text: &str, at: usize, stretch: &mut Stretch, ids: &mut Vec<i32>) -> Result<(), UnknownCharacter> {
+        let character = || text[at..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
+        match (self.separator, *stretch) {
+            (Some((separator, id)), Stretch::No) if self.normalizer.apply(character()) == separator => {
+                ids.push(id);
+                *stretch = Stretch::Separator;
+                return Ok(());
+            }
+            // It was not alone: it belongs to what is unknown.
+            (Some(_), Stretch::Separator) => {
+                ids.pop();
+                *stretch = Stretch::No;
+            }
+            _ => {}
+        }
         match self.unknown {
-            Unknown::Run { id } if !*in_run => ids.push(id),
+            Unknown::Run { id } if *stretch == Stretch::No => ids.push(id),
             Unknown::Run { .. } => {}
             Unknown::Each { id } => ids.push(id),
             Unknown::Error => {
                 let position = text[..at].chars().count() as u64 + 1;
-                let character = text[at..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
-                return Err(UnknownCharacter { character, position });
+                return Err(UnknownCharacter { character: character(), position });
             }
         }
-        *in_run = true;
+        *stretch = Stretch::Unknown;
         Ok(())
     }
 }

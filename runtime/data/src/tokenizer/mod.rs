@@ -64,7 +64,7 @@ impl Tokenizer {
             }
         }
         let method = match spec.kind {
-            TokenizerKind::Greedy { unknown } => Method::Greedy(Box::new(Greedy::new(spec, unknown))),
+            TokenizerKind::Greedy { unknown, separator } => Method::Greedy(Box::new(Greedy::new(spec, unknown, separator))),
             TokenizerKind::WordPiece { unknown } => Method::WordPiece(Box::new(WordPiece::new(spec, unknown))),
         };
         Ok(Self {
