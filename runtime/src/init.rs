@@ -29,7 +29,8 @@ pub fn init(params: &[ParamSpec], seed: u64, wanted: &dyn Fn(&ParamSpec) -> bool
     for (param, slice) in params.iter().zip(parameter_slices(params, memory)?).filter(|(param, _)| wanted(param)) {
         let key = derive_name(root, &param.path);
         let starts = (0u64..).step_by(PIECE);
-        pieces.extend(slice.chunks_mut(4 * PIECE).zip(starts).map(|(bytes, start)| Piece { init: param.init, key, start, bytes }));
+        let width = param.shape.last().copied().unwrap_or(1);
+        pieces.extend(slice.chunks_mut(4 * PIECE).zip(starts).map(|(bytes, start)| Piece { init: param.init, key, start, width, bytes }));
     }
     fill_all(pieces);
     Ok(())
@@ -41,6 +42,8 @@ struct Piece<'m> {
     key: u64,
     /// Index of its first element in the parameter; even.
     start: u64,
+    /// Extent of the parameter's last axis.
+    width: u64,
     bytes: &'m mut [u8],
 }
 
@@ -63,13 +66,19 @@ fn fill_all(pieces: Vec<Piece<'_>>) {
 }
 
 fn fill(piece: Piece<'_>) {
-    let Piece { init, key, start, bytes } = piece;
+    let Piece { init, key, start, width, bytes } = piece;
     let (elements, _) = bytes.as_chunks_mut::<4>();
     match init {
         Init::Constant(value) => elements.fill((value as f32).to_ne_bytes()),
         Init::Uniform { bound } => {
             for (element, index) in elements.iter_mut().zip(start..) {
                 *element = ((bound * uniform(derive(key, index))) as f32).to_ne_bytes();
+            }
+        }
+        Init::Identity { scale } => {
+            for (element, index) in elements.iter_mut().zip(start..) {
+                let on_diagonal = index / width == index % width;
+                *element = (if on_diagonal { scale as f32 } else { 0.0 }).to_ne_bytes();
             }
         }
         Init::Normal { mean, std } => {
@@ -111,6 +120,7 @@ mod tests {
             key: path.to_owned(),
             init,
             trainable: true,
+            state: false,
             offset,
             weights: None,
         }

@@ -42,6 +42,11 @@ impl Encoder {
 
     /// The same with a backbone of the file that `import` names: one of the world's sources.
     pub fn from_file(world: TestWorld, import: &str, kind: &str, backbone: &str, result: &str) -> Outcome<Self> {
+        Self::with_mode(world, import, kind, backbone, result, false)
+    }
+
+    /// [`Self::from_file`] as it is in training, or in evaluation.
+    pub fn with_mode(world: TestWorld, import: &str, kind: &str, backbone: &str, result: &str, training: bool) -> Outcome<Self> {
         let name = backbone.split('(').next().unwrap_or(backbone);
         let program = format!(
             "use std::adapters::mean_pool\nuse {import}::{name}\nuse std::tasks::embed\n\n\
@@ -49,7 +54,7 @@ impl Encoder {
              experiment test {{\n  encoder = {backbone}\n  out = rows.sequence |> encoder\n  task = embed({result})\n}}\n"
         );
         let world = TestWorld { program, header: vec!["sequence".to_owned()], ..world };
-        let network = Network::experiment(&world, false)?;
+        let network = Network::experiment(&world, training)?;
         let spec = network.elaborated.tokenizers.first().ok_or("the experiment has no tokenizer")?;
         let tokenizer = Tokenizer::new(spec).map_err(|diagnostic| shown(&diagnostic))?;
         let input = network.input(".ids")?;
@@ -80,7 +85,8 @@ impl Encoder {
         Ok(())
     }
 
-    fn check_alone(&self, account: &mut Account, machine: &Machine, recorded: &Recorded, packed: &Results) -> Outcome<()> {
+    /// Every sample alone must give the same bits as packed.
+    pub fn check_alone(&self, account: &mut Account, machine: &Machine, recorded: &Recorded, packed: &Results) -> Outcome<()> {
         for (index, row) in recorded.rows.iter().enumerate() {
             let alone = machine.run(&self.network, &self.batch(std::slice::from_ref(row)))?;
             for (name, lists) in &packed.outputs {

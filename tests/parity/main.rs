@@ -8,6 +8,7 @@ mod adapters;
 mod antiberty;
 mod bert;
 mod encoder;
+mod genomic;
 mod masked_lm;
 mod onehot;
 mod owned;

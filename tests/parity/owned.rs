@@ -4,7 +4,7 @@ use mgx_tests::Outcome;
 use mgx_tests::golden::Case;
 use serde_json::Value as Json;
 
-use crate::{adapters, antiberty, bert, masked_lm, onehot, program, training};
+use crate::{adapters, antiberty, bert, genomic, masked_lm, onehot, program, training};
 
 /// What a case is for this version.
 #[derive(Clone, Copy)]
@@ -34,7 +34,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("conditional_diffusion_mlm", "diffusion"),
     ("data_modules", "the reference's data modules"),
     ("diffusion", "diffusion"),
-    ("enformer", "Enformer"),
     ("flashzoi", "Flashzoi"),
     ("fm4bio_rag", "alignments and structures as inputs"),
     ("geneformer", "single cells"),
@@ -63,6 +62,7 @@ pub fn standing(case: &Case) -> Standing {
         "fm4bio" if !case.name.contains("rag") => return Standing::Owned(masked_lm::fm4bio),
         "esm2" => return Standing::Owned(masked_lm::esm),
         "program" => return Standing::Owned(program::run),
+        "enformer" => return Standing::Owned(genomic::enformer),
         "onehot" => return Standing::Owned(onehot::run),
         "bert" if case.text("/weights").contains("AntiBERTy") => return Standing::Owned(antiberty::run),
         "huggingface" if case.text("/reference").contains("(BertFor") => return Standing::Owned(bert::run),

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
-use mgx_ir::graph::{Graph, NodeId};
+use mgx_ir::graph::{Graph, NodeId, ParamId};
 use mgx_ir::plan::{BatchSpec, DataSpec, InputSpec, LengthSpec, MetricSpec, OutputSpec, TokenizerSpec};
 
 use super::axes::tensor_type;
@@ -70,6 +70,8 @@ pub struct Elaborated {
     pub seed: u64,
     pub graph: Graph,
     pub params: Vec<ParamInfo>,
+    /// What a training step leaves in each state that it changes; empty where the experiment is evaluated.
+    pub updates: Vec<(ParamId, NodeId)>,
     pub data: Vec<DataSpec>,
     pub tokenizers: Vec<TokenizerSpec>,
     pub lengths: Vec<LengthSpec>,
@@ -172,6 +174,7 @@ impl Checker<'_> {
             seed: state.seed,
             graph: emission.graph,
             params: emission.params,
+            updates: emission.updates.into_iter().collect(),
             data: state.tables.into_iter().map(|table| table.spec).collect(),
             tokenizers: state.tokenizers,
             lengths: state.lengths,

@@ -191,6 +191,9 @@ impl Checker<'_> {
         if let Some(value) = builtins::named_constant(name) {
             return value;
         }
+        if name == "frozen" {
+            return Value::Bool(self.emission.is_some().then_some(!self.trainable));
+        }
         if name == "training" {
             return Value::Bool(self.emission.as_ref().map(|emission| emission.training));
         }

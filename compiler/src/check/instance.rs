@@ -25,6 +25,15 @@ pub fn join(path: &str, name: &str) -> String {
     }
 }
 
+/// Where a parameter or a state stands.
+struct Place {
+    /// In the program.
+    path: String,
+    /// In the checkpoint.
+    key: String,
+    state: bool,
+}
+
 impl Checker<'_> {
     /// A call of a module: its arguments are bound; it gets its place later.
     pub fn pending_module(
@@ -165,17 +174,27 @@ impl Checker<'_> {
                     Some(init) => self.eval(init, scope),
                 };
                 let Some(key) = self.key(at.as_ref(), name, scope) else { return false };
-                self.parameter(ty, &init, init_span(member), join(&instance.path, name), join(&instance.key, &key), scope)
+                let place = Place { path: join(&instance.path, name), key: join(&instance.key, &key), state: false };
+                self.parameter(ty, &init, init_span(member), place, scope)
             }
             // An optimizer's state comes to its update as an argument.
             MemberKind::State { .. } if self.role_of(instance.item) == Some(ModuleRole::Optimizer) => return true,
-            MemberKind::State { .. } => {
+            MemberKind::State { .. } if matches!(self.role_of(instance.item), Some(ModuleRole::Task | ModuleRole::Schedule)) => {
                 self.report(
-                    Diagnostic::error("E0211", "state is for optimizers")
-                        .label(member.span, "in a module")
-                        .help("a module's values are parameters: `param f[…]`"),
+                    Diagnostic::error("E0211", "state is for networks and optimizers")
+                        .label(member.span, "kept by nobody here")
+                        .help("what is kept from step to step belongs to a `module`, an `adapter` or an `optimizer`"),
                 );
                 return false;
+            }
+            MemberKind::State { ty, init, at } => {
+                let init = match init {
+                    None => Value::Init(Init::Constant(0.0)),
+                    Some(init) => self.eval(init, scope),
+                };
+                let Some(key) = self.key(at.as_ref(), name, scope) else { return false };
+                let place = Place { path: join(&instance.path, name), key: join(&instance.key, &key), state: true };
+                self.parameter(ty, &init, init_span(member), place, scope)
             }
             MemberKind::Part { repeat, value, condition, at } => {
                 if let Some(condition) = condition {
@@ -303,15 +322,8 @@ impl Checker<'_> {
         }
     }
 
-    fn parameter(
-        &mut self,
-        ty: &crate::syntax::ast::TypeExpr,
-        init: &Value,
-        init_span: Span,
-        path: String,
-        key: String,
-        scope: &mut Scope,
-    ) -> Value {
+    fn parameter(&mut self, ty: &crate::syntax::ast::TypeExpr, init: &Value, init_span: Span, place: Place, scope: &mut Scope) -> Value {
+        let Place { path, key, state } = place;
         let Some((DType::F32, entries)) = tensor_type(ty) else {
             self.report(Diagnostic::error("E0301", "a parameter is a tensor `f[…]`").label(ty.span, "this type"));
             return Value::Error;
@@ -324,7 +336,7 @@ impl Checker<'_> {
                 self.report(
                     Diagnostic::error("E0301", format!("a parameter starts from an initialisation, not {}", other.describe()))
                         .label(init_span, "this value")
-                        .help("write `zeros`, `ones`, `constant(c)`, `normal(std)` or `uniform(bound)`"),
+                        .help("write `zeros`, `ones`, `constant(c)`, `normal(std)`, `uniform(bound)` or `identity(scale)`"),
                 );
                 return Value::Error;
             }
@@ -336,7 +348,7 @@ impl Checker<'_> {
         let sizes: Vec<Option<u64>> =
             axes.iter().map(|axis| self.axis_size(*axis).as_constant().and_then(|size| u64::try_from(size).ok())).collect();
         let spans = vec![self.span];
-        let trainable = self.trainable;
+        let trainable = self.trainable && !state;
         let graph_axes: Option<Vec<_>> = axes.iter().map(|axis| self.axis(*axis).graph).collect();
         let span = ty.span;
         if self.emission.is_none() {
@@ -357,7 +369,7 @@ impl Checker<'_> {
         let Some(emission) = self.emission.as_mut() else { return Value::Error };
         let id = ParamId(emission.graph.params.len() as u32);
         emission.graph.params.push(GraphParam { path: path.clone(), axes: graph_axes.clone(), trainable });
-        emission.params.push(ParamInfo { path, key, axes: shown, shape, init, trainable, network: emission.network });
+        emission.params.push(ParamInfo { path, key, axes: shown, shape, init, trainable, state, network: emission.network });
         let ty = Type { dtype: DType::F32, axes: graph_axes, per_sample: false };
         let node = emission.graph.add_node(Node { op: Op::Param(id), inputs: Vec::new(), ty, path: None, spans });
         Value::Tensor(Tensor { dtype: DType::F32, axes, per_sample: false, node: Some(node) })
@@ -402,7 +414,7 @@ impl Checker<'_> {
         };
         let mut scope = Scope { file: instance.item.file, env: instance.env.borrow().clone(), experiment: false, instance: None };
         match &member.kind {
-            MemberKind::Param { ty, .. } => {
+            MemberKind::Param { ty, .. } | MemberKind::State { ty, .. } => {
                 let value = self.declared_value(ty, &mut scope, false);
                 if let Value::Tensor(tensor) = &value {
                     let outer = instance.outer.borrow().clone();
@@ -423,7 +435,7 @@ impl Checker<'_> {
 
 fn init_span(member: &Member) -> Span {
     match &member.kind {
-        MemberKind::Param { init: Some(init), .. } => init.span,
+        MemberKind::Param { init: Some(init), .. } | MemberKind::State { init: Some(init), .. } => init.span,
         _ => member.span,
     }
 }

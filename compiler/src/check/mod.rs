@@ -37,8 +37,10 @@ pub use trace::{TraceAxis, TraceInput, trace};
 pub use value::WeightsValue as WeightsSource;
 pub use world::World;
 
+use std::collections::BTreeMap;
+
 use mgx_diag::{Diagnostic, SourceMap, Span};
-use mgx_ir::graph::Graph;
+use mgx_ir::graph::{Graph, NodeId, ParamId};
 use mgx_ir::plan::Init;
 
 use crate::syntax::ast::ItemKind;
@@ -56,6 +58,8 @@ pub struct ParamInfo {
     pub shape: Vec<u64>,
     pub init: Init,
     pub trainable: bool,
+    /// A state: kept from step to step, not learned.
+    pub state: bool,
     /// Index into the experiment's networks that have weights.
     pub network: Option<usize>,
 }
@@ -66,6 +70,8 @@ pub struct Emission {
     pub graph: Graph,
     pub params: Vec<ParamInfo>,
     pub training: bool,
+    /// What a training step leaves in each state that it changes.
+    pub updates: BTreeMap<ParamId, NodeId>,
     /// The network whose parameters are being made.
     pub network: Option<usize>,
 }

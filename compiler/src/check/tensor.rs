@@ -191,18 +191,15 @@ impl Checker<'_> {
 
     pub fn binary(&mut self, op: BinaryOp, x: &Tensor, y: &Tensor) -> Tensor {
         let dtype = if op.is_comparison() { DType::Bool } else { x.dtype };
-        // The operand with more axes gives the order.
-        let axes = if y.axes.len() > x.axes.len() { Self::joined(y, x) } else { Self::joined(x, y) };
-        self.emit(Op::Binary(op), &[x, y], dtype, axes, x.per_sample || y.per_sample)
+        // The operand with more axes gives the order, where it may stand first.
+        let swapped = y.axes.len() > x.axes.len() && matches!(op, BinaryOp::Add | BinaryOp::Mul | BinaryOp::Max | BinaryOp::Min);
+        let (x, y) = if swapped { (y, x) } else { (x, y) };
+        self.emit(Op::Binary(op), &[x, y], dtype, Self::joined(x, y), x.per_sample || y.per_sample)
     }
 
     pub fn select(&mut self, condition: &Tensor, yes: &Tensor, no: &Tensor) -> Tensor {
-        let mut axes = Self::joined(yes, no);
-        for axis in &condition.axes {
-            if !axes.contains(axis) {
-                axes.push(*axis);
-            }
-        }
+        let mut axes = Self::joined(condition, yes);
+        axes.extend(no.axes.iter().filter(|axis| !axes.contains(axis)).copied().collect::<Vec<_>>());
         let per_sample = condition.per_sample || yes.per_sample || no.per_sample;
         self.emit(Op::Select, &[condition, yes, no], yes.dtype, axes, per_sample)
     }
@@ -218,6 +215,14 @@ impl Checker<'_> {
         let axes = x.axes.iter().filter(|axis| !over.contains(axis)).copied().collect();
         let over = over.iter().map(|axis| self.graph_axis(*axis)).collect();
         self.emit(Op::Reduce { op, over, batch: false }, &[x], x.dtype, axes, x.per_sample)
+    }
+
+    /// [`Self::reduce`] over all samples as well; what is the same for all samples counts once for each.
+    pub fn reduce_batch(&mut self, op: ReduceOp, x: &Tensor, over: &[AxisRef]) -> Tensor {
+        let x = if x.per_sample { x.clone() } else { self.emit(Op::Broadcast, &[x], x.dtype, x.axes.clone(), true) };
+        let axes = x.axes.iter().filter(|axis| !over.contains(axis)).copied().collect();
+        let over = over.iter().map(|axis| self.graph_axis(*axis)).collect();
+        self.emit(Op::Reduce { op, over, batch: true }, &[&x], x.dtype, axes, false)
     }
 
     pub fn contract(&mut self, x: &Tensor, y: &Tensor, over: &[AxisRef]) -> Tensor {

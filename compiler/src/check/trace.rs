@@ -83,6 +83,7 @@ impl Checker<'_> {
             seed: 0,
             graph: emission.graph,
             params: emission.params,
+            updates: emission.updates.into_iter().collect(),
             data: Vec::new(),
             tokenizers: Vec::new(),
             lengths: Vec::new(),

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 
 use mgx_diag::Diagnostic;
 use mgx_ir::graph::{BinaryOp, DType, Graph, GraphBuilder, NodeId, Op, Output, ParamId, ReduceOp};
-use mgx_ir::plan::{InputSource, InputSpec, Memory, OptimizerSpec, PLAN_VERSION, ParamSpec, Plan, Program, TrainSpec, WeightsSpec};
+use mgx_ir::plan::{
+    InputSource, InputSpec, Memory, OptimizerSpec, PLAN_VERSION, ParamSpec, Plan, Program, Storage, TrainSpec, WeightsSpec,
+};
 
 use crate::check::{Elaborated, Network, ParamInfo, TrainSettings, WeightsSource};
 use crate::passes::lower::{LowerOptions, lower};
@@ -103,6 +105,7 @@ fn place_params(params: &[ParamInfo]) -> (Vec<ParamSpec>, u64, u64) {
             key: param.key.clone(),
             init: param.init,
             trainable: param.trainable,
+            state: param.state,
             offset,
             weights: param.network.map(|index| index as u32),
         })
@@ -152,10 +155,18 @@ fn gradient_program(experiment: &Elaborated, offsets: &[u64], capacity: &Capacit
     let gradients = gradient(&mut graph, &[(loss, scale)], &nodes)?;
     let (named, nodes): (Vec<ParamId>, Vec<NodeId>) =
         wrt.iter().zip(gradients).filter_map(|((param, _), gradient)| gradient.map(|gradient| (*param, gradient))).unzip();
-    let moved = simplify(&mut graph, &nodes);
+    let updates = experiment.updates.iter().map(|(_, node)| *node);
+    let kept: Vec<NodeId> = nodes.iter().copied().chain(updates).collect();
+    let moved = simplify(&mut graph, &kept);
     let gradients: Vec<(ParamId, NodeId)> =
         named.into_iter().zip(&nodes).filter_map(|(param, node)| moved[node.0 as usize].map(|node| (param, node))).collect();
-    Ok(lower(&graph, &LowerOptions { params: offsets, gradients: &gradients, capacity, ..LowerOptions::default() }))
+    // The states that the step leaves behind stand among the parameters.
+    let stores: Vec<(NodeId, Storage)> = experiment
+        .updates
+        .iter()
+        .filter_map(|(param, node)| Some((moved[node.0 as usize]?, Storage::Param { offset: offsets[param.0 as usize] })))
+        .collect();
+    Ok(lower(&graph, &LowerOptions { params: offsets, gradients: &gradients, stores: &stores, capacity, ..LowerOptions::default() }))
 }
 
 /// The first node that reads each trainable parameter.

@@ -43,7 +43,7 @@ const DATA_FACTOR: u64 = 6;
 
 /// Counts. `data_bytes` is the size of the data files.
 pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
-    let parameters_total = plan.params.iter().map(|param| param.elements()).sum();
+    let parameters_total = plan.params.iter().filter(|param| !param.state).map(|param| param.elements()).sum();
     let parameters_trainable = plan.params.iter().filter(|param| param.trainable).map(|param| param.elements()).sum();
     let mut kernels = Vec::new();
     let named = [

@@ -15,6 +15,10 @@ pub enum Init {
     Uniform {
         bound: f64,
     },
+    /// `scale` where the last index equals the others counted as one, else zero: a multiple of the identity matrix.
+    Identity {
+        scale: f64,
+    },
 }
 
 /// A parameter.
@@ -28,6 +32,8 @@ pub struct ParamSpec {
     pub key: String,
     pub init: Init,
     pub trainable: bool,
+    /// Kept from step to step and not learned (running statistics): loaded and saved like a parameter, and not counted as one.
+    pub state: bool,
     /// Byte offset in the parameter memory.
     pub offset: u64,
     /// Index in `Plan::weights` of what it is loaded from.

@@ -44,7 +44,17 @@ mod tests {
     fn param(offset: u64, shape: &[u64]) -> ParamSpec {
         let axes = shape.iter().map(|_| "a".to_owned()).collect();
         let (path, key) = ("p".to_owned(), "p".to_owned());
-        ParamSpec { path, axes, shape: shape.to_vec(), key, init: Init::Constant(0.0), trainable: true, offset, weights: None }
+        ParamSpec {
+            path,
+            axes,
+            shape: shape.to_vec(),
+            key,
+            init: Init::Constant(0.0),
+            trainable: true,
+            state: false,
+            offset,
+            weights: None,
+        }
     }
 
     #[test]

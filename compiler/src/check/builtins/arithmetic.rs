@@ -5,8 +5,9 @@ use mgx_ir::graph::{BinaryOp, DType, ReduceOp, UnaryOp};
 
 use super::super::Checker;
 use super::super::expr::Scope;
-use super::super::value::Value;
-use super::{Given, axes_of, tensor, wrong};
+use super::super::value::{AxisRef, Tensor, Value};
+use super::{Given, axes_of, axis_of, tensor, wrong};
+use crate::syntax::ast::{Expr, ExprKind};
 
 pub fn elementwise(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
     let (op, number): (UnaryOp, fn(f64) -> f64) = match given.name {
@@ -94,19 +95,34 @@ pub fn two_numbers(checker: &mut Checker<'_>, given: &Given<'_>, op: BinaryOp, n
 pub fn reduction(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -> Option<Value> {
     if let Some(over) = given.take("over") {
         let x = tensor(checker, given, 0, DType::F32)?;
-        let axes = axes_of(checker, &over.value, &x, scope)?;
         let op = match given.name {
             "sum" => ReduceOp::Sum,
             "max" => ReduceOp::Max,
             _ => ReduceOp::Min,
         };
-        return Some(Value::Tensor(checker.reduce(op, &x, &axes)));
+        let (axes, batch) = axes_and_batch(checker, &over.value, &x, scope)?;
+        return Some(Value::Tensor(if batch { checker.reduce_batch(op, &x, &axes) } else { checker.reduce(op, &x, &axes) }));
     }
     match given.name {
         "max" => two_numbers(checker, given, BinaryOp::Max, f64::max),
         "min" => two_numbers(checker, given, BinaryOp::Min, f64::min),
         _ => wrong(checker, given, "a tensor and `over = axis`"),
     }
+}
+
+/// The axes that are reduced, and whether all samples are: `over = (batch, seq)`, where nothing of the program is called `batch`.
+fn axes_and_batch(checker: &mut Checker<'_>, over: &Expr, x: &Tensor, scope: &mut Scope) -> Option<(Vec<AxisRef>, bool)> {
+    let is_batch = |expr: &Expr| matches!(&expr.kind, ExprKind::Name(name) if name == "batch") && scope.env.get("batch").is_none();
+    let items = match &over.kind {
+        ExprKind::Tuple(items) => items.as_slice(),
+        _ => std::slice::from_ref(over),
+    };
+    if !items.iter().any(is_batch) {
+        return Some((axes_of(checker, over, x, scope)?, false));
+    }
+    let others: Vec<&Expr> = items.iter().filter(|item| !is_batch(item)).collect();
+    let axes = others.into_iter().map(|item| axis_of(checker, item, x, scope)).collect::<Option<_>>()?;
+    Some((axes, true))
 }
 
 pub fn cast(checker: &mut Checker<'_>, given: &Given<'_>, dtype: DType) -> Option<Value> {

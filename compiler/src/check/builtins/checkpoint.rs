@@ -65,7 +65,9 @@ pub fn setting(
     whose: &str,
     default: Option<Value>,
 ) -> Option<Value> {
-    let found = match config.get(key) {
+    // A dot leads into a setting that is an object itself, unless the whole is the name of one.
+    let nested = || key.split('.').try_fold(config, |value, name| value.get(name));
+    let found = match config.get(key).or_else(nested) {
         None | Some(serde_json::Value::Null) if default.is_some() => return default,
         None | Some(serde_json::Value::Null) => Err(format!("{whose} has no `{key}`")),
         Some(value) => json_value(value).ok_or_else(|| format!("`{key}` of {whose} is not a number, text or truth value")),

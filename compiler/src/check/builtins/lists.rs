@@ -67,6 +67,7 @@ pub fn init(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
     Some(Value::Init(match given.name {
         "normal" => Init::Normal { mean: 0.0, std: number },
         "uniform" => Init::Uniform { bound: number },
+        "identity" => Init::Identity { scale: number },
         _ => Init::Constant(number),
     }))
 }

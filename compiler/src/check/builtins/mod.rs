@@ -4,6 +4,7 @@ mod arithmetic;
 mod checkpoint;
 mod lists;
 mod shapes;
+mod state;
 
 use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::{BinaryOp, DType};
@@ -38,6 +39,7 @@ pub const NAMES: &[&str] = &[
     "head",
     "hub",
     "i",
+    "identity",
     "int",
     "len",
     "log",
@@ -49,6 +51,7 @@ pub const NAMES: &[&str] = &[
     "positions",
     "pow",
     "random",
+    "remember",
     "rename",
     "residues",
     "round",
@@ -69,7 +72,7 @@ pub const NAMES: &[&str] = &[
 ];
 
 /// Names of values, for suggestions.
-pub const CONSTANTS: &[&str] = &["zeros", "ones", "dna", "rna", "protein", "text", "pi", "training", "bf16"];
+pub const CONSTANTS: &[&str] = &["zeros", "ones", "dna", "rna", "protein", "text", "pi", "training", "bf16", "frozen"];
 
 /// The function of a name.
 pub fn lookup(name: &str) -> Option<&'static str> {
@@ -197,13 +200,14 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
             Some(Value::Tensor(checker.random(&x)))
         }
         "attention" => shapes::attention(checker, given, scope),
+        "remember" => state::remember(checker, given, scope),
         "len" => {
             let items = lists::list(checker, given)?;
             Some(items.map_or_else(lists::unknown_length, |items| Value::int(items.len() as i64)))
         }
         "head" | "tail" => lists::head_or_tail(checker, given),
         "div" | "ceil_div" => arithmetic::rounded_division(checker, given),
-        "normal" | "uniform" | "constant" => lists::init(checker, given),
+        "normal" | "uniform" | "identity" | "constant" => lists::init(checker, given),
         "folder" | "hub" => checkpoint::weights(checker, given, scope),
         "run" | "each" => {
             let text = text(checker, given, 0)?;

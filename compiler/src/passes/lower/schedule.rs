@@ -76,12 +76,12 @@ fn overwrites(canonical: &Canonical, units: &Units, reads: &[BTreeSet<NodeId>], 
     pairs
 }
 
-/// A memory as a whole: which part of it is not looked at.
-fn region(storage: &Storage) -> (u8, u32) {
+/// A memory as a whole: which part of it is not looked at, but for parameters, of which each is written by itself (a state) or all as one.
+fn region(storage: &Storage) -> (u8, u64) {
     match storage {
-        Storage::Param { .. } => (0, 0),
+        Storage::Param { offset } => (0, *offset),
         Storage::Gradient { .. } => (1, 0),
-        Storage::State { slot, .. } => (2, *slot),
+        Storage::State { slot, .. } => (2, u64::from(*slot)),
         Storage::Arena { .. } => (3, 0),
         Storage::Input => (4, 0),
         Storage::Alias(_) => (5, 0),

@@ -79,6 +79,7 @@ pub fn param(path: &str, shape: &[u64], offset: u64) -> ParamSpec {
         key: path.to_owned(),
         init: Init::Constant(0.0),
         trainable: true,
+        state: false,
         offset,
         weights: Some(0),
     }
