@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mgx_ir::graph::{AxisId, Op};
+use mgx_ir::graph::{AxisId, Op, Window};
 use mgx_ir::plan::{BatchRole, BufferId, FusedInput, FusedStep, Program, ReduceSpace, StepKind, Storage};
 
 /// The steps of a program, one a line: what they read, and after `->` what they write. `+=` adds to what is there.
@@ -57,7 +57,15 @@ impl Lister<'_> {
                 };
                 let [m, n, k, group] = [&step.m, &step.n, &step.k, &step.group].map(|axes| self.axes(axes));
                 let operands = self.buffers([step.lhs, step.rhs]);
-                format!("contract {batch} m {m} n {n} k {k} group {group}: {operands} {} {}", arrow(step.accumulate), self.buffer(step.out))
+                let windows = step.windows.map_or(String::new(), |windows| {
+                    let Window { stride, dilation, before, .. } = windows.window;
+                    format!(" of windows every {stride}, taps {dilation} apart from -{before}")
+                });
+                format!(
+                    "contract {batch} m {m} n {n} k {k} group {group}{windows}: {operands} {} {}",
+                    arrow(step.accumulate),
+                    self.buffer(step.out)
+                )
             }
             StepKind::Attention(step) => {
                 let results = self.buffers([step.out].into_iter().chain(step.lse));

@@ -17,14 +17,14 @@ pub use data::{
 pub use params::{Init, Memory, ParamSpec, WeightsSpec};
 pub use program::{
     AttentionGradStep, AttentionStep, BatchRole, Buffer, BufferId, ContractStep, FusedInput, FusedNode, FusedStep, Program, ProgramInput,
-    ReduceSpace, ScatterStep, Step, StepKind, Storage, Store,
+    ReduceSpace, SHORT, ScatterStep, Step, StepKind, StepWindows, Storage, Store,
 };
 pub use train::{BatchSpec, EarlyStop, MetricKind, MetricSpec, Monitor, OptimizerSpec, OutputKind, OutputSpec, TrainSpec};
 
 use serde::{Deserialize, Serialize};
 
 /// The version of the plan's format; a runtime refuses another.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
 
 /// An experiment, compiled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use mgx_diag::Span;
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{Axis, AxisId, Op, Type};
+use crate::graph::{Axis, AxisId, Op, Type, Window};
 
 /// A buffer of a [`Program`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,6 +79,9 @@ pub enum StepKind {
 /// computed from their results has fewer axes. Moves (`Rename`, `Split`, `Merge`, `Slice`, `Pad`, `Concat`, `Window`, `Fold`, `Gather`, `Permute`,
 /// `Broadcast`) compute nothing: they change at which index their input is read.
 ///
+/// A reduction that is not the space's (see [`ReduceSpace`]) is *short*: over static axes of at most [`SHORT`] elements together. It is
+/// computed term by term wherever its result is needed. (Pooling over few positions, depthwise convolutions.)
+///
 /// What is stored has, in whatever order, the axes of the space (`None`), of the space or of `outer` (`Inner`), or of `inner` (`Outer`).
 /// Stores share no bytes with each other. A store may go over bytes that the step reads (in place) only where `reduce` is `None`, both
 /// buffers have the same place, size and order of axes, and only elementwise nodes depend on that read. Other kinds of steps never store
@@ -93,13 +96,16 @@ pub struct FusedStep {
     pub reduce: ReduceSpace,
 }
 
+/// The most terms of a short reduction.
+pub const SHORT: u64 = 8;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReduceSpace {
-    /// No reduction.
+    /// No reduction of the space.
     None,
-    /// Every reduction is over exactly `inner`, once for each element of `outer`: a row. (Norms, softmax, cross entropy.)
+    /// Every reduction that is not short is over exactly `inner`, once for each element of `outer`: a row. (Norms, softmax, cross entropy.)
     Inner,
-    /// Every reduction is over exactly `outer` (and over all samples when `batch`), for each element of `inner`; all stores
+    /// Every reduction that is not short is over exactly `outer` (and over all samples when `batch`), for each element of `inner`; all stores
     /// are of what is computed from the results. (Pooling, gradients of biases and norm weights, norms of the gradient.)
     Outer { batch: bool },
 }
@@ -145,6 +151,10 @@ pub enum BatchRole {
 /// `out[g, m, n] (+)= Σ_k lhs[g, m, k] · rhs[g, n, k]`: a matrix product. Each of `m`, `n`, `k` is a list of axes that stand
 /// next to each other, in this order, in every operand that has them, so that each is one strided dimension; any of them may be
 /// empty. The groups `g` are independent products.
+///
+/// With `windows`, one operand is windows of what its buffer holds: that of `lhs` where `m` is the windows' axis `into` (a convolution; `k` are
+/// the tap and the axes of a position), that of `rhs` where `k` is (the gradient of its kernel; `n` are the tap and the axes of a position).
+/// The buffer has the axis `axis` first and then those of a position, in the order of `k` or `n`; there are no groups.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ContractStep {
     pub lhs: BufferId,
@@ -156,6 +166,16 @@ pub struct ContractStep {
     pub group: Vec<AxisId>,
     pub batch: BatchRole,
     pub accumulate: bool,
+    pub windows: Option<StepWindows>,
+}
+
+/// `Op::Window` of an operand of a [`ContractStep`], which is never in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepWindows {
+    pub axis: AxisId,
+    pub into: AxisId,
+    pub tap: AxisId,
+    pub window: Window,
 }
 
 /// `Op::Attention` with its log-sum-exp. All buffers are per sample. Storage: q `[query, heads.., dim]`,

@@ -19,6 +19,7 @@ use crate::pointers::Buffers;
 use crate::shapes::{self, BatchShapes, Shapes};
 use crate::steps::attention::{Attention, AttentionGrad};
 use crate::steps::contract::Contraction;
+use crate::steps::convolution::Convolution;
 use crate::steps::scatter::Scatter;
 
 /// A program lowered for this CPU: generated kernels and a list of steps. It can run from several threads, each with a memory of its own.
@@ -42,6 +43,7 @@ pub struct Executable {
 enum StepCode {
     Fused(Launch),
     Contract(Contraction),
+    Convolution(Convolution),
     Attention(Attention),
     AttentionGrad(Box<AttentionGrad>),
     Scatter(Scatter),
@@ -89,6 +91,9 @@ impl Executable {
         for (step, bound) in program.steps.iter().zip(bound) {
             steps.push(match (&step.kind, bound) {
                 (_, Some((number, binding))) => StepCode::Fused(kernels[number].launch(number, binding, &mut shapes)),
+                (StepKind::Contract(step), _) if step.windows.is_some() => {
+                    StepCode::Convolution(Convolution::new(program, &mut shapes, step)?)
+                }
                 (StepKind::Contract(step), _) => StepCode::Contract(Contraction::new(program, &mut shapes, step)?),
                 (StepKind::Attention(step), _) => StepCode::Attention(Attention::new(program, &mut shapes, step)?),
                 (StepKind::AttentionGrad(step), _) => StepCode::AttentionGrad(AttentionGrad::new(program, &mut shapes, step)?.into()),
@@ -164,6 +169,7 @@ impl Executable {
             match step {
                 StepCode::Fused(step) => launch::run(&self.kernels[step.kernel], step, buffers, shapes, batch),
                 StepCode::Contract(step) => step.run(buffers, shapes)?,
+                StepCode::Convolution(step) => step.run(buffers, shapes)?,
                 StepCode::Attention(step) => step.run(buffers, shapes)?,
                 StepCode::AttentionGrad(step) => step.run(buffers, shapes)?,
                 StepCode::Scatter(step) => step.run(buffers, shapes)?,

@@ -6,7 +6,8 @@ mod lowered;
 
 use mgx_eval::arbitrary::{Case, case, network};
 use mgx_eval::{ProgramMemory, eval_graph, run_program_outputs};
-use mgx_ir::plan::StepKind;
+use mgx_ir::graph::Op;
+use mgx_ir::plan::{ContractStep, FusedNode, StepKind};
 
 use common::{check, compare, seeds};
 use lowered::{Lowered, forward, with_gradients};
@@ -81,6 +82,32 @@ fn lowered_networks_agree() {
         check(seed, &network(seed), forward_agrees);
         check(seed, &network(seed), gradients_too);
     }
+}
+
+/// A convolution, the gradient of its input and that of its kernel are products that read positions, and windows are stored nowhere.
+#[test]
+fn convolutions_do_not_store_windows() {
+    let mut counts = [0; 3];
+    for seed in 0..40 {
+        let case = network(seed);
+        let convolutions = case.graph.nodes.iter().filter(|node| matches!(node.op, Op::Window { .. })).count();
+        let lowered = with_gradients(&case).expect("networks can be differentiated");
+        let (mut forward, mut kernel) = (0, 0);
+        for step in &lowered.program.steps {
+            match &step.kind {
+                StepKind::Contract(ContractStep { windows: Some(windows), m, .. }) if *m == [windows.into] => forward += 1,
+                StepKind::Contract(ContractStep { windows: Some(_), .. }) => kernel += 1,
+                StepKind::Fused(step) => {
+                    let moves = |node: &FusedNode| matches!(node.op, Some(Op::Window { .. } | Op::Fold { .. }));
+                    assert!(!step.nodes.iter().any(moves), "a kernel computes windows in seed {seed}");
+                }
+                _ => {}
+            }
+        }
+        counts = [counts[0] + convolutions, counts[1] + forward, counts[2] + kernel];
+    }
+    let [convolutions, forward, kernel] = counts;
+    assert!(convolutions > 5 && forward == 2 * convolutions && kernel == convolutions, "{counts:?}");
 }
 
 /// A network takes its attention whole, and its norms and losses in few kernels.

@@ -168,7 +168,18 @@ fn contractions_in_every_role() {
         let rhs = bench.input(rhs, rhs_data);
         let out = bench.arena(out);
         let [m, n, k] = [m, n, k].map(<[AxisId]>::to_vec);
-        bench.step(StepKind::Contract(ContractStep { lhs, rhs, out, m, n, k, group: vec![], batch: batch_role, accumulate: false }));
+        bench.step(StepKind::Contract(ContractStep {
+            lhs,
+            rhs,
+            out,
+            m,
+            n,
+            k,
+            group: vec![],
+            batch: batch_role,
+            accumulate: false,
+            windows: None,
+        }));
         bench.output(out)
     };
     let weight = floats(&[1.0, 0.0, 0.0, 1.0, 1.0, -1.0]);
@@ -309,7 +320,7 @@ fn broken_steps_are_refused() {
     let cases: [(Change, &str); 5] = [
         (|step| step.inner = vec![], "stores node 1 of axes"),
         (|step| step.nodes[1].inputs[0] = FusedInput::Node(1), "reads a node after it"),
-        (|step| step.nodes[1].op = Some(Op::Reduce { op: ReduceOp::Sum, over: vec![], batch: false }), "is a reduction"),
+        (|step| step.nodes[1].op = Some(Op::Reduce { op: ReduceOp::Sum, over: vec![SEQ], batch: false }), "reduces over"),
         (|step| step.per_sample = false, "is per sample"),
         (|step| step.nodes[1].op = Some(Op::Contract { over: vec![], batch: false }), "is contract"),
     ];
@@ -332,6 +343,7 @@ fn broken_steps_are_refused() {
         group: vec![],
         batch: BatchRole::Each,
         accumulate: false,
+        windows: None,
     }));
     let refusal = bench.refusal();
     assert!(refusal.contains("Each with operands"), "{refusal}");

@@ -7,16 +7,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mgx_ir::graph::{AxisId, BinaryOp, DType, Graph, Node, NodeId, Op, ReduceOp, Type};
-use mgx_ir::plan::BatchRole;
+use mgx_ir::plan::{BatchRole, SHORT, StepWindows};
 
 use super::attention::attention_key;
-use super::{Destination, LowerOptions, contract, layout, roots};
+use super::{Destination, LowerOptions, contract, layout, roots, windows};
 use crate::passes::rewrite::Rewriter;
 use crate::passes::simplify::live;
 
 /// The axes of a matrix product, as in `ContractStep`.
 #[derive(Clone, Debug)]
 pub(crate) struct Product {
+    /// What the operands are in memory: with `windows`, one is not the windows but what they are of.
+    pub(crate) operands: [NodeId; 2],
+    pub(crate) windows: Option<StepWindows>,
     pub(crate) m: Vec<AxisId>,
     pub(crate) n: Vec<AxisId>,
     pub(crate) k: Vec<AxisId>,
@@ -45,6 +48,14 @@ pub(crate) fn is_heavy(op: &Op) -> bool {
     matches!(op, Op::Contract { .. } | Op::Attention { .. } | Op::AttentionLse { .. } | Op::AttentionGrad { .. } | Op::ScatterAdd { .. })
 }
 
+/// Is it a reduction of so few elements that kernels compute it wherever they need it? Not along what is contiguous, which is a row.
+pub(crate) fn is_short(graph: &Graph, op: &Op, input: &[AxisId]) -> bool {
+    let Op::Reduce { over, batch: false, .. } = op else { return false };
+    let terms = over.iter().try_fold(1, |terms: u64, axis| terms.checked_mul(graph.extent(*axis).as_static()?));
+    let contiguous = input.last().is_some_and(|axis| over.contains(axis));
+    terms.is_some_and(|terms| (1..=SHORT).contains(&terms)) && !contiguous && over.len() < input.len()
+}
+
 /// Is it in memory before the program starts?
 pub(crate) fn is_source(op: &Op) -> bool {
     matches!(op, Op::Input { .. } | Op::Param(_))
@@ -59,6 +70,12 @@ impl Canonical {
     /// What a value is a view of, through all views.
     pub(crate) fn root(&self, id: NodeId) -> NodeId {
         root_of(&self.graph, &self.layouts, id)
+    }
+
+    /// See [`is_short`].
+    pub(crate) fn is_short(&self, id: NodeId) -> bool {
+        let node = self.graph.node(id);
+        matches!(node.op, Op::Reduce { .. }) && is_short(&self.graph, &node.op, &self.layout(node.inputs[0]))
     }
 }
 
@@ -88,10 +105,19 @@ pub(crate) fn build(graph: &Graph, options: &LowerOptions<'_>) -> Canonical {
     let live = live(graph, &keep);
     let mut maker = Maker::new(graph, &live);
     let mut map: Vec<Option<NodeId>> = vec![None; graph.nodes.len()];
+    let transposed = windows::transposed(graph, &live, &keep);
     for (index, node) in graph.nodes.iter().enumerate().filter(|(index, _)| live[*index]) {
-        let inputs: Vec<NodeId> = node.inputs.iter().map(|input| map[input.0 as usize].expect("inputs of a live node are live")).collect();
+        if transposed.inner.contains(&NodeId(index as u32)) {
+            continue;
+        }
+        let convolution = transposed.outer.get(&NodeId(index as u32));
+        let inputs = convolution.map_or(&node.inputs, |convolution| &convolution.inputs);
+        let inputs: Vec<NodeId> = inputs.iter().map(|input| map[input.0 as usize].expect("inputs of a live node are live")).collect();
         maker.rewriter.b.spans.clone_from(&node.spans);
-        let id = maker.node(node, &inputs);
+        let id = match convolution {
+            Some(convolution) => convolution.add(&mut maker, &inputs),
+            None => maker.node(node, &inputs),
+        };
         maker.rewriter.name(id, node.path.as_ref());
         map[index] = Some(id);
     }

@@ -72,7 +72,7 @@ pub(crate) fn of(canonical: &Canonical, targets: &Targets, target: NodeId) -> Co
 /// The space a value is computed in: its own axes, or those of what is reduced.
 fn space(canonical: &Canonical, target: NodeId) -> Space {
     let node = canonical.graph.node(target);
-    let Op::Reduce { over, batch, .. } = &node.op else {
+    let Some((over, batch)) = reduction(canonical, target) else {
         return Space { kind: Kind::Elements, axes: canonical.layout(target), per_sample: node.ty.per_sample };
     };
     let axes = canonical.layout(node.inputs[0]);
@@ -83,6 +83,14 @@ fn space(canonical: &Canonical, target: NodeId) -> Space {
     let one_row = !per_sample && set.len() == axes.len();
     let kind = if *batch || !contiguous || one_row { Kind::Columns { over: set, batch: *batch } } else { Kind::Rows { over: set } };
     Space { kind, axes, per_sample }
+}
+
+/// The axes (and samples) of a reduction that needs a space of its own.
+fn reduction(canonical: &Canonical, id: NodeId) -> Option<(&Vec<AxisId>, &bool)> {
+    match &canonical.graph.node(id).op {
+        Op::Reduce { over, batch, .. } if !canonical.is_short(id) => Some((over, batch)),
+        _ => None,
+    }
 }
 
 struct Walk<'a> {

@@ -5,6 +5,7 @@ use mgx_ir::plan::BatchRole;
 
 use super::canonical::{Maker, Product, is_heavy, is_source};
 use super::layout::{ragged_first, together};
+use super::windows;
 
 /// Adds `Σ_over x y` (and over the samples with `batch`).
 pub(super) fn add(maker: &mut Maker, [x, y]: [NodeId; 2], over: &[AxisId], batch: bool) -> NodeId {
@@ -36,11 +37,14 @@ pub(super) fn add(maker: &mut Maker, [x, y]: [NodeId; 2], over: &[AxisId], batch
 }
 
 /// The axes of a value in storage order, those that pass.
-fn own_axes(maker: &Maker, id: NodeId, keep: impl Fn(&AxisId) -> bool) -> Vec<AxisId> {
+pub(super) fn own_axes(maker: &Maker, id: NodeId, keep: impl Fn(&AxisId) -> bool) -> Vec<AxisId> {
     maker.layout(id).into_iter().filter(|axis| keep(axis)).collect()
 }
 
 fn product(maker: &mut Maker, [lhs, rhs]: [NodeId; 2], over: &[AxisId], batch: BatchRole) -> NodeId {
+    if let Some(id) = windows::product(maker, [lhs, rhs], over, batch) {
+        return id;
+    }
     let group = own_axes(maker, lhs, |axis| maker.ty(rhs).axes.contains(axis) && !over.contains(axis));
     let m = own_axes(maker, lhs, |axis| !maker.ty(rhs).axes.contains(axis));
     let n = own_axes(maker, rhs, |axis| !maker.ty(lhs).axes.contains(axis));
@@ -56,18 +60,23 @@ fn product(maker: &mut Maker, [lhs, rhs]: [NodeId; 2], over: &[AxisId], batch: B
     let lhs = maker.operand(lhs, |axes| lhs_suits(axes, &k), wanted(&m));
     let rhs = maker.operand(rhs, |axes| rhs_suits(axes, &k), wanted(&n));
     let id = maker.add(Op::Contract { over: k.clone(), batch: batch == BatchRole::Sum }, &[lhs, rhs], None);
-    if !maker.products.contains_key(&id) {
-        let product = Product { m, n, k, group, batch };
-        let natural = ragged_first(maker.graph(), &maker.ty(id).axes);
-        let order = if result_suits(&product, &natural) { natural } else { [product.m.as_slice(), &product.group, &product.n].concat() };
-        maker.set_order(id, order);
-        maker.products.insert(id, product);
-    }
+    enter(maker, id, Product { operands: [lhs, rhs], windows: None, m, n, k, group, batch });
     id
 }
 
+/// Keeps how a contraction is computed, and decides the storage order of its result.
+pub(super) fn enter(maker: &mut Maker, id: NodeId, product: Product) {
+    if maker.products.contains_key(&id) {
+        return;
+    }
+    let natural = ragged_first(maker.graph(), &maker.ty(id).axes);
+    let order = if result_suits(&product, &natural) { natural } else { [product.m.as_slice(), &product.group, &product.n].concat() };
+    maker.set_order(id, order);
+    maker.products.insert(id, product);
+}
+
 /// Are an operand's rows one strided dimension and its summed axes another? Where samples are rows or are summed over, these come first.
-fn suits(axes: &[AxisId], rows: &[AxisId], k: &[AxisId], batch: BatchRole, rows_first: bool) -> bool {
+pub(super) fn suits(axes: &[AxisId], rows: &[AxisId], k: &[AxisId], batch: BatchRole, rows_first: bool) -> bool {
     together(axes, rows) && together(axes, k) && (!rows_first || axes.starts_with(rows)) && (batch != BatchRole::Sum || axes.starts_with(k))
 }
 

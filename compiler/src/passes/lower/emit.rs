@@ -105,7 +105,7 @@ impl Emitter<'_> {
             Work::Contract(id) => {
                 let node = graph.node(*id);
                 let product = self.canonical.products[id].clone();
-                let [lhs, rhs] = [self.buffer(node.inputs[0]), self.buffer(node.inputs[1])];
+                let [lhs, rhs] = product.operands.map(|operand| self.buffer(operand));
                 let (out, accumulate) = self.result(*id);
                 let step = ContractStep {
                     lhs,
@@ -117,6 +117,7 @@ impl Emitter<'_> {
                     group: product.group,
                     batch: product.batch,
                     accumulate,
+                    windows: product.windows,
                 };
                 self.step(StepKind::Contract(step), node.spans.clone());
             }

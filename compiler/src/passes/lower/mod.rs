@@ -23,6 +23,7 @@ mod roots;
 mod schedule;
 mod targets;
 mod units;
+mod windows;
 
 use mgx_ir::graph::{Graph, NodeId, ParamId};
 use mgx_ir::plan::{Program, Storage};

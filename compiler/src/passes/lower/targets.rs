@@ -46,8 +46,9 @@ fn base(canonical: &Canonical, kept: &BTreeSet<NodeId>, id: NodeId) -> Option<No
 pub(crate) fn choose(canonical: &Canonical) -> Targets {
     let mut kept: BTreeSet<NodeId> = BTreeSet::new();
     for (index, node) in canonical.graph.nodes.iter().enumerate() {
-        if matches!(node.op, Op::Reduce { .. }) {
-            kept.insert(NodeId(index as u32));
+        let id = NodeId(index as u32);
+        if matches!(node.op, Op::Reduce { .. }) && !canonical.is_short(id) {
+            kept.insert(id);
         }
     }
     for id in &canonical.demanded {

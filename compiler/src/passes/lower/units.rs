@@ -47,7 +47,10 @@ pub(super) fn heavy_units(canonical: &Canonical) -> Vec<Unit> {
         let id = NodeId(index as u32);
         let unit = |work| Unit { work, produces: vec![id], reads: node.inputs.clone() };
         match &node.op {
-            Op::Contract { .. } => units.push(unit(Work::Contract(id))),
+            Op::Contract { .. } => {
+                let reads = canonical.products[&id].operands.to_vec();
+                units.push(Unit { reads, ..unit(Work::Contract(id)) });
+            }
             Op::ScatterAdd { .. } => units.push(unit(Work::Scatter(id))),
             Op::Attention { query, key, dim, scale, .. } => {
                 units.push(unit(Work::Attention(id, None)));

@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 
 use mgx_ir::graph::{AxisId, BinaryOp, DType, Extent, Op, ReduceOp, SizeExpr, Window};
-use mgx_ir::plan::{FusedInput, ReduceSpace};
+use mgx_ir::plan::{FusedInput, ReduceSpace, SHORT};
 
 use super::canonical::Canonical;
 use super::expr::{Expr, ExprId, Exprs, MAX_INNER, SizeKey, Vars};
 use super::index::{Atom, Poly, Var};
+use super::primitives::identity;
 use super::types;
 
 /// How the samples of a batch are run through.
@@ -323,7 +324,8 @@ impl<'a> Expander<'a> {
                 Ok(if self.exprs.get(x).dtype == dtype { x } else { self.exprs.add(Expr::Cast(x), dtype) })
             }
             Op::Broadcast | Op::Permute => self.input(operand(0)?, at),
-            Op::Reduce { op, over, .. } => self.reduce(*op, over, dtype, operand(0)?, at),
+            Op::Reduce { op, over, batch } if self.is_of_the_space(over) || *batch => self.reduce(*op, over, dtype, operand(0)?, at),
+            Op::Reduce { op, over, .. } => self.short(*op, over, dtype, operand(0)?, at),
             Op::Concat { axes, into } => self.concat(axes, *into, &node.inputs, at),
             Op::Gather { axis } => {
                 let row = self.input(operand(1)?, at)?;
@@ -518,13 +520,48 @@ impl<'a> Expander<'a> {
         Ok((var, self.exprs.indices.var(Var::Inner(var), extent)))
     }
 
+    /// Is it over these axes that the space reduces?
+    fn is_of_the_space(&self, over: &[AxisId]) -> bool {
+        let step = &self.form.step;
+        let axes = match step.reduce {
+            ReduceSpace::None => return false,
+            ReduceSpace::Inner => &step.inner,
+            ReduceSpace::Outer { .. } => &step.outer,
+        };
+        over.len() == axes.len() && over.iter().all(|axis| axes.contains(axis))
+    }
+
+    /// A short reduction, term by term.
+    fn short(&mut self, op: ReduceOp, over: &[AxisId], dtype: DType, input: FusedInput, at: &At) -> Expanded {
+        let extents = self.extents(over)?;
+        let terms = extents.iter().try_fold(1, |terms: i64, extent| terms.checked_mul(extent.as_constant()?));
+        let Some(terms) = terms.filter(|terms| *terms <= SHORT as i64 && dtype != DType::Bool) else {
+            return Err(Reject::Malformed(format!("a reduction over {over:?}, which is neither the space's nor short")));
+        };
+        let combine = match op {
+            ReduceOp::Sum => BinaryOp::Add,
+            ReduceOp::Max => BinaryOp::Max,
+            ReduceOp::Min => BinaryOp::Min,
+        };
+        let mut result = None;
+        for term in 0..terms {
+            let positions = self.exprs.indices.unflatten(&Poly::constant(term), &extents);
+            let next = self.input(input, &at.with(over.iter().copied().zip(positions)))?;
+            result = Some(match result {
+                None => next,
+                Some(result) => self.exprs.add(Expr::Binary(combine, result, next), dtype),
+            });
+        }
+        Ok(result.unwrap_or_else(|| self.exprs.add(Expr::Const(identity(op, dtype)), dtype)))
+    }
+
     fn reduce(&mut self, op: ReduceOp, over: &[AxisId], dtype: DType, input: FusedInput, at: &At) -> Expanded {
         if dtype == DType::Bool {
             return Err(Reject::Malformed("a reduction of Bool".into()));
         }
         let step = &self.form.step;
         match step.reduce {
-            ReduceSpace::None => Err(Reject::Malformed("a reduction in a space without one".into())),
+            ReduceSpace::None => Err(Reject::Malformed("a reduction over samples in a space without one".into())),
             ReduceSpace::Inner => self.reduce_row(op, over, dtype, input, at),
             ReduceSpace::Outer { .. } => {
                 let space = self.space.clone();

@@ -36,15 +36,7 @@ impl Contraction {
         lhs.check(&[&step.group, &step.m, &step.k], "the left operand of a contraction")?;
         rhs.check(&[&step.group, &step.n, &step.k], "the right operand of a contraction")?;
         out.check(&[&step.group, &step.m, &step.n], "the result of a contraction")?;
-        let due = match step.batch {
-            BatchRole::None => [false, false, false],
-            BatchRole::Rows => [true, false, true],
-            BatchRole::Each => [true, true, true],
-            BatchRole::Sum => [true, true, false],
-        };
-        if [lhs.ty.per_sample, rhs.ty.per_sample, out.ty.per_sample] != due {
-            return Err(shapes::malformed(format!("the operands of a contraction with {:?} are of other kinds", step.batch)));
-        }
+        check_roles(step, [&lhs, &rhs, &out])?;
         Ok(Self { step: step.clone(), lhs, rhs, out })
     }
 
@@ -173,6 +165,20 @@ impl Contraction {
     }
 }
 
+/// Are lhs, rhs and the result per sample as the step says?
+pub(super) fn check_roles(step: &ContractStep, operands: [&Operand; 3]) -> Result<(), Diagnostic> {
+    let due = match step.batch {
+        BatchRole::None => [false, false, false],
+        BatchRole::Rows => [true, false, true],
+        BatchRole::Each => [true, true, true],
+        BatchRole::Sum => [true, true, false],
+    };
+    if operands.map(|operand| operand.ty.per_sample) == due {
+        return Ok(());
+    }
+    Err(shapes::malformed(format!("the operands of a contraction with {:?} are of other kinds", step.batch)))
+}
+
 /// A list of axes over all samples as one dimension: its extent and stride, where the samples continue each other.
 fn even_rows(operand: &Operand, list: &[mgx_ir::graph::AxisId], shapes: &BatchShapes) -> Option<(usize, usize)> {
     let mut rows = 0;
@@ -193,7 +199,7 @@ fn even_rows(operand: &Operand, list: &[mgx_ir::graph::AxisId], shapes: &BatchSh
 }
 
 /// Strides of a result in which a dimension of one element has a stride that cannot look like an overlap.
-fn result_strides(strides: Strides, rows: usize, columns: usize) -> Strides {
+pub(super) fn result_strides(strides: Strides, rows: usize, columns: usize) -> Strides {
     match (rows, columns) {
         (0 | 1, _) => Strides { row: strides.column * columns.max(1), ..strides },
         (_, 0 | 1) => Strides { column: strides.row.min(1), ..strides },

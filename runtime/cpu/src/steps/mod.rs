@@ -1,7 +1,8 @@
-//! Steps that are library kernels: matrix products, attention and scatter-add.
+//! Steps that are library kernels: matrix products, convolutions, attention and scatter-add.
 
 pub(crate) mod attention;
 pub(crate) mod contract;
+pub(crate) mod convolution;
 pub(crate) mod scatter;
 
 use mgx_diag::Diagnostic;
@@ -16,6 +17,25 @@ use crate::shapes::{self, BatchShapes, Shapes, SizeId};
 enum Amount {
     Static(usize),
     Sample(SizeId),
+}
+
+impl Amount {
+    /// The extent of an axis.
+    fn of(program: &Program, shapes: &mut Shapes, axis: AxisId) -> Result<Self, Diagnostic> {
+        Ok(match shapes::extent(program, axis)? {
+            Extent::Static(size) => Self::Static(*size as usize),
+            Extent::Ragged(expr) => Self::Sample(shapes.size(expr)),
+        })
+    }
+
+    /// What it is for a sample (any, where it is static).
+    fn of_sample(self, shapes: &BatchShapes, sample: Option<usize>) -> usize {
+        match (self, sample) {
+            (Self::Static(size), _) => size,
+            (Self::Sample(size), Some(sample)) => shapes.value(size, sample) as usize,
+            (Self::Sample(_), None) => 0,
+        }
+    }
 }
 
 /// A buffer as an operand: its axes in storage order with their extents.
@@ -40,10 +60,7 @@ impl Operand {
         };
         let mut extents = Vec::with_capacity(buffer.ty.axes.len());
         for axis in &buffer.ty.axes {
-            extents.push(match shapes::extent(program, *axis)? {
-                Extent::Static(size) => Amount::Static(*size as usize),
-                Extent::Ragged(expr) => Amount::Sample(shapes.size(expr)),
-            });
+            extents.push(Amount::of(program, shapes, *axis)?);
         }
         Ok(Self { buffer: id.0 as usize, ty: buffer.ty.clone(), extents })
     }
@@ -72,12 +89,7 @@ impl Operand {
 
     /// The extents for a sample (any, where they are static).
     fn shape(&self, shapes: &BatchShapes, sample: Option<usize>) -> Vec<usize> {
-        let extent = |amount: &Amount| match (amount, sample) {
-            (Amount::Static(size), _) => *size,
-            (Amount::Sample(size), Some(sample)) => shapes.value(*size, sample) as usize,
-            (Amount::Sample(_), None) => 0,
-        };
-        self.extents.iter().map(extent).collect()
+        self.extents.iter().map(|amount| amount.of_sample(shapes, sample)).collect()
     }
 
     /// Axes that stand together as one dimension. Of no axes: of extent 1.

@@ -2,10 +2,10 @@
 
 use mgx_ir::graph::{AxisId, BinaryOp, DType, Extent, NodeId, ReduceOp, UnaryOp};
 
-use super::{MOST_TERMS, Maker};
+use super::{MOST_TERMS, Maker, moves, sources};
 
 pub(super) fn any(maker: &mut Maker) -> Option<NodeId> {
-    match maker.below(12) {
+    match maker.below(14) {
         0..3 => reduce(maker),
         3..6 => contract(maker),
         6 => gather(maker),
@@ -13,6 +13,8 @@ pub(super) fn any(maker: &mut Maker) -> Option<NodeId> {
         8 => softmax(maker),
         9 => norm(maker),
         10 => attention(maker),
+        11 => convolution(maker),
+        12 => depthwise(maker),
         _ => linear(maker),
     }
 }
@@ -68,6 +70,42 @@ fn linear(maker: &mut Maker) -> Option<NodeId> {
     })?;
     let over: Vec<AxisId> = maker.axes(weight).into_iter().filter(|axis| own.contains(axis)).collect();
     Some(maker.builder.contract(x, weight, &over, false))
+}
+
+/// Windows along an axis, contracted with a kernel over the taps and all other axes.
+fn convolution(maker: &mut Maker) -> Option<NodeId> {
+    let (x, axis) = windowed(maker)?;
+    let channels: Vec<AxisId> = maker.axes(x).into_iter().filter(|own| *own != axis).collect();
+    let (y, tap) = moves::windows(maker, x, axis);
+    let over = [&[tap], channels.as_slice()].concat();
+    let width = Extent::Static(1 + maker.below(4));
+    let taken = maker.axes(y);
+    let out = maker.axis_like(width, &taken);
+    let mut order = [over.as_slice(), &[out]].concat();
+    maker.random.shuffle(&mut order);
+    let kernel = sources::param(maker, &order);
+    Some(if maker.once_in(2) { maker.builder.contract(y, kernel, &over, false) } else { maker.builder.contract(kernel, y, &over, false) })
+}
+
+/// Windows along an axis, each channel weighted by taps of its own.
+fn depthwise(maker: &mut Maker) -> Option<NodeId> {
+    let (x, axis) = windowed(maker)?;
+    let (y, tap) = moves::windows(maker, x, axis);
+    let channels: Vec<AxisId> = maker.axes(x).into_iter().filter(|own| *own != axis).collect();
+    let kernel = sources::param(maker, &[channels.as_slice(), &[tap]].concat());
+    Some(maker.builder.contract(y, kernel, &[tap], false))
+}
+
+/// A value and an axis besides which all of its axes are static.
+fn windowed(maker: &mut Maker) -> Option<(NodeId, AxisId)> {
+    let x = maker.value(DType::F32, |graph, id| {
+        let ragged = |axis: &&AxisId| graph.extent(**axis).as_static().is_none();
+        !graph.ty(id).axes.is_empty() && graph.ty(id).axes.iter().filter(ragged).count() <= 1
+    })?;
+    let axes = maker.axes(x);
+    let ragged = axes.iter().copied().find(|axis| !maker.is_static(*axis));
+    let axis = ragged.or(maker.pick(&axes))?;
+    Some((x, axis))
 }
 
 fn gather(maker: &mut Maker) -> Option<NodeId> {

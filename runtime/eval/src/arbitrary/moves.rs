@@ -200,6 +200,12 @@ fn arbitrary_window(maker: &mut Maker, fill: f64) -> Window {
 }
 
 fn window(maker: &mut Maker, x: NodeId, axis: AxisId) -> Option<NodeId> {
+    let (x, _) = windows(maker, x, axis);
+    Some(x)
+}
+
+/// Windows along an axis, and the axis of their taps.
+pub(super) fn windows(maker: &mut Maker, x: NodeId, axis: AxisId) -> (NodeId, AxisId) {
     let fill = fill(maker, x);
     let window = arbitrary_window(maker, fill);
     let all = Box::new(maker.expr(axis));
@@ -209,7 +215,7 @@ fn window(maker: &mut Maker, x: NodeId, axis: AxisId) -> Option<NodeId> {
     taken.push(into);
     let taps = 1 + maker.below(3);
     let tap = maker.axis_like(Extent::Static(taps), &taken);
-    Some(maker.builder.window(x, axis, into, tap, window))
+    (maker.builder.window(x, axis, into, tap, window), tap)
 }
 
 fn fold(maker: &mut Maker, x: NodeId, into: AxisId) -> Option<NodeId> {

@@ -216,7 +216,7 @@ impl<'a> Planner<'a> {
         let rhs = self.copy(y, &order, ty.per_sample || role == BatchRole::Sum);
         let axes = self.any_order(&[&group, &m, &n]);
         let out = self.arena(format!("node{}", id.0), Type { axes, ..graph.ty(id).clone() });
-        self.step(StepKind::Contract(ContractStep { lhs, rhs, out, m, n, k, group, batch: role, accumulate: false }));
+        self.step(StepKind::Contract(ContractStep { lhs, rhs, out, m, n, k, group, batch: role, accumulate: false, windows: None }));
         out
     }
 

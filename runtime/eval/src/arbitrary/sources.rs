@@ -40,7 +40,8 @@ pub(super) fn all(maker: &mut Maker) {
     let shapes: [&[AxisId]; 6] = [&[out, hidden], &[hidden, out], &[vocab, hidden], &[hidden], &[heads, dim, hidden], &[]];
     for axes in shapes {
         if !maker.once_in(3) {
-            param(maker, axes);
+            let node = param(maker, axes);
+            maker.pool.push(node);
         }
     }
     maker.evaluate();
@@ -96,12 +97,12 @@ fn input(maker: &mut Maker, axes: &[AxisId], dtype: DType, data: InputData, per_
     node
 }
 
-fn param(maker: &mut Maker, axes: &[AxisId]) {
+/// A parameter, which nothing takes yet.
+pub(super) fn param(maker: &mut Maker, axes: &[AxisId]) -> NodeId {
     let elements = (0..count(maker, axes, false)).map(|_| f64::from(number(maker))).collect();
     let path = format!("param{}", maker.params.len());
     maker.params.push(elements);
     let trainable = !maker.once_in(4);
     let id = maker.builder.declare_param(path, axes, trainable);
-    let node = maker.builder.param(id);
-    maker.pool.push(node);
+    maker.builder.param(id)
 }

@@ -2,7 +2,7 @@
 //! place.
 
 use mgx_ir::graph::{AxisId, Op};
-use mgx_ir::plan::{BufferId, FusedInput, FusedStep, ReduceSpace, Storage};
+use mgx_ir::plan::{BufferId, FusedInput, FusedStep, ReduceSpace, SHORT, Storage};
 
 use super::memory::Machine;
 
@@ -77,14 +77,18 @@ fn operation(machine: &Machine<'_>, step: &FusedStep, number: usize) {
             machine.check(reads, || format!("node {number} must read one buffer"));
         }
         Some(Op::Reduce { over, batch, .. }) => {
-            let (axes, samples) = match step.reduce {
-                ReduceSpace::None => machine.fail(format!("node {number} is a reduction")),
-                ReduceSpace::Inner => (&step.inner, false),
-                ReduceSpace::Outer { batch } => (&step.outer, batch),
+            let size = |axis: &AxisId| machine.program.axes[axis.0 as usize].extent.as_static().unwrap_or(u64::MAX);
+            let short = !batch && over.iter().map(size).fold(1, u64::saturating_mul) <= SHORT;
+            let exact = match step.reduce {
+                ReduceSpace::None => false,
+                ReduceSpace::Inner => same_axes(over, &step.inner) && !batch,
+                ReduceSpace::Outer { batch: samples } => same_axes(over, &step.outer) && *batch == samples,
             };
-            let exact = same_axes(over, axes) && *batch == samples;
-            machine.check(exact, || {
-                format!("node {number} reduces over {over:?} (batch: {batch}), the space over {axes:?} (batch: {samples})")
+            machine.check(exact || short, || {
+                format!(
+                    "node {number} reduces over {over:?} (batch: {batch}), the space is {:?} over {:?} × {:?}",
+                    step.reduce, step.outer, step.inner
+                )
             });
         }
         Some(

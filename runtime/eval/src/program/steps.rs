@@ -1,7 +1,7 @@
 //! Contractions, attention and scatter: the operation of the graph that the step stands for, on buffers in the layout it promises.
 
 use mgx_ir::graph::{AxisId, Op, Type};
-use mgx_ir::plan::{AttentionGradStep, AttentionStep, BatchRole, BufferId, ContractStep, ScatterStep};
+use mgx_ir::plan::{AttentionGradStep, AttentionStep, BatchRole, BufferId, ContractStep, ScatterStep, StepWindows};
 
 use super::check::same_axes;
 use super::memory::Machine;
@@ -9,9 +9,23 @@ use crate::tensor::Value;
 
 /// `out[g, m, n] (+)= Σ_k lhs[g, m, k] · rhs[g, n, k]`.
 pub(super) fn contract(machine: &mut Machine<'_>, step: &ContractStep) {
-    let ContractStep { lhs, rhs, out, m, n, k, group, batch, accumulate } = step;
-    operand(machine, *lhs, &[group, m, k]);
-    operand(machine, *rhs, &[group, n, k]);
+    let ContractStep { lhs, rhs, out, m, n, k, group, batch, accumulate, windows } = step;
+    // Which operand is windows: the first for a convolution, the second for the gradient of its kernel.
+    let convolution = windows.filter(|windows| *m == [windows.into]);
+    match windows {
+        None => {
+            operand(machine, *lhs, &[group, m, k]);
+            operand(machine, *rhs, &[group, n, k]);
+        }
+        Some(windows) => {
+            let ((other, rows), (source, own, into)) =
+                if convolution.is_some() { ((*rhs, n), (*lhs, k, m)) } else { ((*lhs, m), (*rhs, n, k)) };
+            operand(machine, other, &[&Vec::new(), rows, k]);
+            let order = machine.buffer(source).ty.axes == [&[windows.axis], own.get(1..).unwrap_or(&[])].concat();
+            let fits = order && group.is_empty() && own.first() == Some(&windows.tap) && *into == [windows.into];
+            machine.check(fits, || format!("`{}` is not stored as windows are read", machine.buffer(source).name));
+        }
+    }
     operand(machine, *out, &[group, m, n]);
     let per_sample = |id: &BufferId| machine.buffer(*id).ty.per_sample;
     let expected = match batch {
@@ -24,7 +38,16 @@ pub(super) fn contract(machine: &mut Machine<'_>, step: &ContractStep) {
     machine.check(found == expected, || format!("{batch:?} with operands (lhs, rhs, out) per sample: {found:?}"));
     separate(machine, &[*lhs, *rhs], *out);
     let op = Op::Contract { over: k.clone(), batch: *batch == BatchRole::Sum };
-    store(machine, &op, &[*lhs, *rhs], *out, *accumulate);
+    let mut operands = [machine.read(*lhs), machine.read(*rhs)];
+    if let Some(StepWindows { axis, into, tap, window }) = *windows {
+        let place = usize::from(convolution.is_none());
+        let source = machine.buffer([*lhs, *rhs][place]);
+        let axes = [&[into, tap], &source.ty.axes[1..]].concat();
+        let op = Op::Window { axis, into, tap, window };
+        operands[place] = machine.scope().apply(&op, &Type { axes, ..source.ty.clone() }, &[&operands[place]]);
+    }
+    let value = machine.scope().apply(&op, &machine.buffer(*out).ty.clone(), &[&operands[0], &operands[1]]);
+    machine.write(*out, &value, *accumulate);
 }
 
 /// The operand has exactly these axes, and each list stands together in its order.

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::Product;
 use super::pack::{Panels, VECTORS};
+use super::windows::Windows;
+use super::{Operand, Product};
 use crate::micro::tile;
 use crate::parallel::{Scratch, Shared};
 use crate::simd::{Kernel, Level, Simd};
@@ -22,7 +23,7 @@ pub(super) struct Block<'a> {
     pub panels: Panels,
     pub rows: Range<usize>,
     pub columns: Range<usize>,
-    pub lhs: &'a [f32],
+    pub lhs: Operand<'a>,
     pub packed: &'a [f32],
     pub out: Shared,
 }
@@ -43,11 +44,20 @@ impl Kernel for Block<'_> {
         for (index, chunk) in self.chunks.iter().enumerate() {
             let packed = &self.packed[(chunk.start - first) * self.panels.padded()..][..chunk.len() * self.panels.padded()];
             let accumulate = self.product.accumulate || index > 0;
+            let sweep = |rows| Sweep { block: &self, depth: chunk.len(), rows, packed, accumulate };
+            let lhs = match self.lhs {
+                Operand::Matrix(lhs) => lhs,
+                Operand::Windows(lhs, windows) => {
+                    let mut scratch = Scratch::new(S::ROWS * chunk.len());
+                    let tile = scratch.numbers().as_mut_ptr();
+                    s.vectorize(sweep(Rows::Windows { windows, lhs: lhs.as_ptr(), chunk: chunk.clone(), tile }));
+                    continue;
+                }
+            };
             // The part of lhs is inside the slice, as the product's check found; it may be empty.
-            let lhs = self.lhs.as_ptr().wrapping_add(self.rows.start * strides.row + chunk.start * strides.column);
-            let sweep = |lhs, row, column| Sweep { block: &self, depth: chunk.len(), lhs: (lhs, row, column), packed, accumulate };
+            let lhs = lhs.as_ptr().wrapping_add(self.rows.start * strides.row + chunk.start * strides.column);
             if strides.column == 1 || self.rows.len() * chunk.len() == 0 {
-                s.vectorize(sweep(lhs, strides.row, 1));
+                s.vectorize(sweep(Rows::Strided(lhs, strides.row)));
                 continue;
             }
             // `k` is far apart: bring the rows of a register tile together.
@@ -55,7 +65,7 @@ impl Kernel for Block<'_> {
             let rows = scratch.numbers().as_mut_ptr();
             // SAFETY: reads the part of lhs, writes as many numbers to the scratch memory.
             unsafe { gather_rows(lhs, (strides.row, strides.column), (self.rows.len(), chunk.len()), S::ROWS, rows) };
-            s.vectorize(sweep(rows.cast_const(), usize::MAX, S::ROWS));
+            s.vectorize(sweep(Rows::Gathered(rows.cast_const())));
         }
     }
 }
@@ -81,13 +91,41 @@ unsafe fn gather_rows(src: *const f32, (row, column): (usize, usize), (rows, dep
     }
 }
 
-/// A chunk of a block. `lhs` is a pointer with the strides of rows and of `k`; a row stride of `usize::MAX` says that it holds gathered groups of rows.
+/// The rows of a block within one chunk of `k`.
+enum Rows<'a> {
+    /// From this row to the next there are so many numbers; `k` are next to each other.
+    Strided(*const f32, usize),
+    /// Groups of [`Simd::ROWS`] rows, as [`gather_rows`] leaves them.
+    Gathered(*const f32),
+    /// Windows of `lhs`, and memory for the rows of one register tile.
+    Windows { windows: &'a Windows<'a>, lhs: *const f32, chunk: Range<usize>, tile: *mut f32 },
+}
+
+/// A chunk of a block.
 struct Sweep<'a> {
     block: &'a Block<'a>,
     depth: usize,
-    lhs: (*const f32, usize, usize),
+    rows: Rows<'a>,
     packed: &'a [f32],
     accumulate: bool,
+}
+
+impl Sweep<'_> {
+    /// Where a register tile of `count` rows from row `row` of the block on is: a pointer and the strides of rows and of `k`.
+    #[inline(always)]
+    fn tile_rows<S: Simd>(&self, row: usize, count: usize) -> (*const f32, usize, usize) {
+        match &self.rows {
+            Rows::Strided(lhs, stride) => (lhs.wrapping_add(row * stride), *stride, 1),
+            // A part of a group starts inside it.
+            Rows::Gathered(lhs) => (lhs.wrapping_add(row / S::ROWS * S::ROWS * self.depth + row % S::ROWS), 1, S::ROWS),
+            Rows::Windows { windows, lhs, chunk, tile } => {
+                let Product { lhs: strides, k, .. } = *self.block.product;
+                let first = self.block.rows.start + row;
+                // SAFETY: the rows are rows of the product, whose check found all positions inside lhs; the tile has room for them.
+                unsafe { windows.rows((*lhs, strides), k / windows.taps.max(1), first..first + count, chunk, *tile) }
+            }
+        }
+    }
 }
 
 impl Kernel for Sweep<'_> {
@@ -104,10 +142,11 @@ impl Kernel for Sweep<'_> {
                 // Fewer rows than a whole tile: halves, so that few tile shapes are compiled.
                 let left = rows.len() - row;
                 let tile_rows = if left >= S::ROWS { S::ROWS } else { 1 << left.ilog2() };
+                let lhs = self.tile_rows::<S>(row, tile_rows);
                 for panel in group.clone() {
                     let width = panels.width(panel);
                     let packed = &self.packed[self.depth * panels.columns(panel).start..][..self.depth * width];
-                    Part { sweep: &self, panel, row, packed }.compute(s, tile_rows, width / S::LANES);
+                    Part { sweep: &self, panel, row, lhs, packed }.compute(s, tile_rows, width / S::LANES);
                 }
                 row += tile_rows;
             }
@@ -120,6 +159,8 @@ struct Part<'a> {
     sweep: &'a Sweep<'a>,
     panel: usize,
     row: usize,
+    /// The rows, with the strides of rows and of `k`.
+    lhs: (*const f32, usize, usize),
     packed: &'a [f32],
 }
 
@@ -153,19 +194,9 @@ impl Part<'_> {
                 s.prefetch(target.wrapping_add(i * product.out.row + j * S::LANES));
             }
         }
-        let (lhs, row_stride, column_stride) = self.sweep.lhs;
-        let depth = self.sweep.depth;
         let b = (self.packed.as_ptr(), WIDTH * S::LANES);
         // SAFETY: the rows are inside the block's part of lhs (or its gathered copy), and the panel is as long as the chunk.
-        let sums = unsafe {
-            if row_stride == usize::MAX {
-                // The groups are S::ROWS wide; a part of a group starts inside it.
-                let group = self.row / S::ROWS * S::ROWS;
-                tile::<S, ROWS, WIDTH>(s, depth, (lhs.add(group * depth + self.row - group), 1, S::ROWS), b)
-            } else {
-                tile::<S, ROWS, WIDTH>(s, depth, (lhs.add(self.row * row_stride), row_stride, column_stride), b)
-            }
-        };
+        let sums = unsafe { tile::<S, ROWS, WIDTH>(s, self.sweep.depth, self.lhs, b) };
         for (i, row) in sums.iter().enumerate() {
             let target = target.wrapping_add(i * product.out.row);
             // SAFETY: these elements are inside `out` and belong to this task, as the product's check found.

@@ -13,6 +13,7 @@ mod block;
 mod pack;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use std::ops::Range;
 
@@ -20,6 +21,7 @@ use crate::parallel::{Scratch, Shared, for_each};
 use crate::simd::Level;
 use block::Block;
 use pack::{PackPanel, Panels};
+pub use windows::{Segment, Windows, convolve, convolve_kernel};
 
 /// Longest chunk of `k`: a panel of it fills the first cache.
 const LONGEST_CHUNK: usize = 384;
@@ -31,6 +33,10 @@ const FEW_ROWS: usize = 128;
 const SERIAL_WORK: usize = 1 << 17;
 /// `rhs` is packed for so many numbers at a time, and at least one chunk.
 const PACKED_NUMBERS: usize = 1 << 19;
+/// Rows from which on passing over the result once more costs more than packed numbers that come from farther away.
+const MANY_ROWS: usize = 4096;
+/// As [`PACKED_NUMBERS`], with that many rows.
+const MANY_PACKED_NUMBERS: usize = 1 << 22;
 
 /// How far apart the neighbours along a matrix's two dimensions are, in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,9 +121,9 @@ fn matmul_at(level: Level, product: &Product, lhs: &[f32], rhs: &[f32], out: &mu
     product.check(lhs.len(), rhs.len(), out.len());
     // Register tiles write rows: take for rows what is farther apart in the result.
     if product.out.column != 1 && product.out.row == 1 {
-        run(level, &product.transposed(), rhs, lhs, out);
+        run(level, &product.transposed(), Operand::Matrix(rhs), Operand::Matrix(lhs), out);
     } else {
-        run(level, product, lhs, rhs, out);
+        run(level, product, Operand::Matrix(lhs), Operand::Matrix(rhs), out);
     }
 }
 
@@ -150,8 +156,17 @@ pub fn matmul_groups(product: &Product, groups: usize, strides: [usize; 3], lhs:
     }
 }
 
+/// An operand of a product.
+#[derive(Clone, Copy)]
+enum Operand<'a> {
+    /// A matrix with the strides of the product.
+    Matrix(&'a [f32]),
+    /// Windows along the rows of a matrix with the strides of the product.
+    Windows(&'a [f32], &'a Windows<'a>),
+}
+
 /// Packs and multiplies, as many chunks at a time as fit the packing memory.
-fn run(level: Level, product: &Product, lhs: &[f32], rhs: &[f32], out: &mut [f32]) {
+fn run(level: Level, product: &Product, lhs: Operand<'_>, rhs: Operand<'_>, out: &mut [f32]) {
     let Product { m, n, k, .. } = *product;
     if m == 0 || n == 0 {
         return;
@@ -159,7 +174,8 @@ fn run(level: Level, product: &Product, lhs: &[f32], rhs: &[f32], out: &mut [f32
     let panels = Panels::new(level, n);
     let chunks = chunks(k);
     let parallel = m * n * k >= SERIAL_WORK;
-    let per_pass = (PACKED_NUMBERS / (panels.padded() * LONGEST_CHUNK)).max(1);
+    let room = if m >= MANY_ROWS { MANY_PACKED_NUMBERS } else { PACKED_NUMBERS };
+    let per_pass = (room / (panels.padded() * LONGEST_CHUNK)).max(1);
     let out = Shared::new(out);
     for (pass, chunks) in chunks.chunks(per_pass).enumerate() {
         let depth = chunks[chunks.len() - 1].end - chunks[0].start;
@@ -184,7 +200,7 @@ fn run(level: Level, product: &Product, lhs: &[f32], rhs: &[f32], out: &mut [f32
 }
 
 /// Packs the chunks of `rhs[n, k]` one behind another, each panel by panel.
-fn pack(level: Level, n: usize, chunks: &[Range<usize>], strides: Strides, rhs: &[f32], packed: &mut [f32]) {
+fn pack(level: Level, n: usize, chunks: &[Range<usize>], strides: Strides, rhs: Operand<'_>, packed: &mut [f32]) {
     let panels = Panels::new(level, n);
     let shared = Shared::new(packed);
     let first = chunks[0].start;
@@ -193,15 +209,13 @@ fn pack(level: Level, n: usize, chunks: &[Range<usize>], strides: Strides, rhs: 
         let (chunk, panel) = (&chunks[task / panels.count()], task % panels.count());
         let columns = panels.columns(panel);
         let offset = (chunk.start - first) * panels.padded() + chunk.len() * columns.start;
-        level.dispatch(PackPanel {
-            columns: columns.clone(),
-            width: panels.width(panel),
-            depth: chunk.clone(),
-            strides,
-            rhs,
-            // SAFETY: panels are disjoint parts of `packed`, which has room for all of them.
-            panel: unsafe { std::slice::from_raw_parts_mut(shared.pointer().add(offset), chunk.len() * panels.width(panel)) },
-        });
+        let (width, depth) = (panels.width(panel), chunk.clone());
+        // SAFETY: panels are disjoint parts of `packed`, which has room for all of them.
+        let panel = unsafe { std::slice::from_raw_parts_mut(shared.pointer().add(offset), chunk.len() * width) };
+        match rhs {
+            Operand::Matrix(rhs) => level.dispatch(PackPanel { columns, width, depth, strides, rhs, panel }),
+            Operand::Windows(x, windows) => windows.pack((x, strides), n, columns, width, depth, panel),
+        }
     });
 }
 

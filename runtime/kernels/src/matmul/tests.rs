@@ -68,6 +68,69 @@ proptest! {
     }
 }
 
+/// Segments of these lengths, each with as many windows as it has starts of windows.
+fn segments(lengths: &[usize], stride: usize) -> Vec<Segment> {
+    let (mut position, mut row) = (0, 0);
+    let mut all = Vec::new();
+    for length in lengths {
+        let windows = length.div_ceil(stride);
+        all.push(Segment { positions: position..position + length, rows: row..row + windows });
+        (position, row) = (position + length, row + windows);
+    }
+    all
+}
+
+/// The windows of a matrix, as a matrix.
+fn unrolled(windows: &Windows<'_>, x: &[f32], strides: Strides, channels: usize) -> Vec<f32> {
+    let mut all = Vec::new();
+    for segment in windows.segments {
+        for row in 0..segment.rows.len() {
+            for (tap, channel) in (0..windows.taps).flat_map(|tap| (0..channels).map(move |channel| (tap, channel))) {
+                let position = (row * windows.stride + tap * windows.dilation).checked_sub(windows.before);
+                let position = position.filter(|position| *position < segment.positions.len());
+                let at = |position| (segment.positions.start + position) * strides.row + channel * strides.column;
+                all.push(position.map_or(windows.fill, |position| x[at(position)]));
+            }
+        }
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn windows_need_not_be_unrolled(
+        lengths in prop::collection::vec(0usize..30, 0..4), channels in 0usize..90, taps in 0usize..6, stride in 1usize..4,
+        dilation in 0usize..4, before in 0usize..12, n in 0usize..60, x_kind in 0usize..4, out_kind in 0usize..4, accumulate: bool,
+    ) {
+        let segments = segments(&lengths, stride);
+        let windows = Windows { taps, stride, dilation, before, fill: 0.25, segments: &segments };
+        let positions = lengths.iter().sum();
+        let (m, k) = (segments.last().map_or(0, |segment| segment.rows.end), taps * channels);
+        let p = Product { lhs: layout(x_kind, positions, channels), ..product(m, n, k, [0, 0, out_kind], accumulate) };
+        let x = random(p.lhs.reach(positions, channels), 6);
+        let (_, rhs, start) = operands(&p);
+        let lhs = unrolled(&windows, &x, p.lhs, channels);
+        for level in Level::available() {
+            let (mut out, mut expected) = (start.clone(), start.clone());
+            windows::convolve_at(level, &p, &windows, &x, &rhs, &mut out);
+            let plain = Product { lhs: Strides::row_major(k), ..p };
+            run(level, &plain, Operand::Matrix(&lhs), Operand::Matrix(&rhs), &mut expected);
+            let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
+            prop_assert!(same(&out, &expected), "{:?} {:?} {:?}", level, p, windows);
+            // The windows as the right operand, summed over the windows.
+            let rows = Product { m: n, n: k, k: m, lhs: layout(x_kind, n, m), out: layout(out_kind, n, k), ..p };
+            let (lhs, _, start) = operands(&rows);
+            let (mut out, mut expected) = (start.clone(), start);
+            windows::convolve_kernel_at(level, &Product { rhs: p.lhs, ..rows }, &windows, &lhs, &x, &mut out);
+            let unrolled = unrolled(&windows, &x, p.lhs, channels);
+            run(level, &Product { rhs: Strides::column_major(k), ..rows }, Operand::Matrix(&lhs), Operand::Matrix(&unrolled), &mut expected);
+            prop_assert!(same(&out, &expected), "{:?} {:?} {:?}", level, rows, windows);
+        }
+    }
+}
+
 #[test]
 fn agrees_with_f64_over_several_chunks_and_passes() {
     for level in Level::available() {
