@@ -26,6 +26,7 @@ mod split;
 mod task;
 mod tensor;
 mod tokenizer;
+mod tokenizer_file;
 mod trace;
 mod value;
 mod world;

@@ -9,7 +9,7 @@ use super::library::ItemRef;
 use super::value::{Env, Value};
 use crate::syntax::ast::{Body, Expr, ExprKind, Field, FieldKind, ItemKind};
 
-const FIELDS: [&str; 9] = ["kind", "vocabulary", "unknown", "separator", "case", "prefix", "suffix", "special", "replace"];
+const FIELDS: [&str; 10] = ["kind", "definition", "vocabulary", "unknown", "separator", "case", "prefix", "suffix", "special", "replace"];
 
 impl Checker<'_> {
     /// Reads a tokenizer's declaration. `file(…)` and `config(…)` in it are those of the checkpoint at hand.
@@ -28,6 +28,10 @@ impl Checker<'_> {
                 self.unknown_option("tokenizer", &field.name, FIELDS.into_iter());
                 return None;
             }
+        }
+        let kind = self.word(body, "kind", &["greedy", "wordpiece", "library"], &mut scope)?;
+        if kind.as_deref() == Some("library") {
+            return self.defined_tokenizer(&handle.name.text, body, &mut scope);
         }
         let vocabulary = self.texts(body, "vocabulary", &mut scope)?;
         if vocabulary.is_empty() {
@@ -53,7 +57,7 @@ impl Checker<'_> {
         let suffix = ids(self, "suffix", &mut scope)?;
         let special = ids(self, "special", &mut scope)?;
         let unknown = self.unknown_rule(body, &id_of, &mut scope)?;
-        let kind = match self.word(body, "kind", &["greedy", "wordpiece"], &mut scope)?.as_deref() {
+        let kind = match kind.as_deref() {
             Some("wordpiece") => match unknown {
                 Unknown::Run { id } | Unknown::Each { id } => TokenizerKind::WordPiece { unknown: id },
                 Unknown::Error => {
@@ -218,7 +222,7 @@ pub fn one_token_a_letter(tokenizer: &TokenizerSpec, alphabet: Alphabet) -> bool
                 return false;
             }
         }
-        TokenizerKind::WordPiece { .. } => return false,
+        TokenizerKind::WordPiece { .. } | TokenizerKind::Library { .. } => return false,
     }
     // An entry of several letters could swallow its neighbours.
     !tokenizer

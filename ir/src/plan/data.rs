@@ -115,6 +115,9 @@ pub enum TokenizerKind {
     /// BERT's: split at white space and punctuation, then greedy longest-match pieces with `##` inside words; a word that cannot
     /// be pieced is one unknown token. Words longer than 100 characters are unknown.
     WordPiece { unknown: i32 },
+    /// What the text of a `tokenizer.json` defines, run by Hugging Face's library: normalisation, pieces, special tokens in the text. Its truncation and
+    /// padding do not count, nor the tokens that it puts around a text: those are `prefix` and `suffix`.
+    Library { definition: String },
 }
 
 /// How text becomes token ids. The layout is `prefix`, the text's tokens, `suffix`.

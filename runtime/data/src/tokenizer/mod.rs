@@ -1,9 +1,10 @@
 //! Tokenizers: text to token ids and back, as [`TokenizerSpec`] describes.
 //!
-//! [`greedy`] is for alphabets (one token per letter, mostly), [`wordpiece`] is BERT's. Both find special tokens in the raw text
-//! first, so that `[MASK]` is one token whatever happens to the letters around it.
+//! [`greedy`] is for alphabets (one token per letter, mostly), [`wordpiece`] is BERT's, [`library`] runs what a `tokenizer.json` defines. All find
+//! special tokens in the raw text first, so that `[MASK]` is one token whatever happens to the letters around it.
 
 mod greedy;
+mod library;
 mod normalize;
 mod trie;
 mod wordpiece;
@@ -14,6 +15,7 @@ use mgx_diag::Diagnostic;
 use mgx_ir::plan::{TokenizerKind, TokenizerSpec};
 
 use greedy::Greedy;
+use library::Library;
 use wordpiece::WordPiece;
 
 /// The token ids of a text.
@@ -45,13 +47,14 @@ pub struct Tokenizer {
 enum Method {
     Greedy(Box<Greedy>),
     WordPiece(Box<WordPiece>),
+    Library(Library),
 }
 
 impl Tokenizer {
     /// Prepares a tokenizer. Of equal entries in the vocabulary the last one counts, as in BERT.
     ///
     /// # Errors
-    /// E0533 if the vocabulary is empty, or a special, prefix or suffix id is outside it.
+    /// E0533 if the vocabulary is empty, a special, prefix or suffix id is outside it, or a definition is not one.
     pub fn new(spec: &TokenizerSpec) -> Result<Self, Diagnostic> {
         if spec.vocabulary.is_empty() {
             return Err(Diagnostic::error("E0533", format!("the vocabulary of tokenizer `{}` is empty", spec.name)));
@@ -63,9 +66,10 @@ impl Tokenizer {
                 return Err(Diagnostic::error("E0533", message).help(format!("ids go from 0 to {}", size - 1)));
             }
         }
-        let method = match spec.kind {
-            TokenizerKind::Greedy { unknown, separator } => Method::Greedy(Box::new(Greedy::new(spec, unknown, separator))),
-            TokenizerKind::WordPiece { unknown } => Method::WordPiece(Box::new(WordPiece::new(spec, unknown))),
+        let method = match &spec.kind {
+            TokenizerKind::Greedy { unknown, separator } => Method::Greedy(Box::new(Greedy::new(spec, *unknown, *separator))),
+            TokenizerKind::WordPiece { unknown } => Method::WordPiece(Box::new(WordPiece::new(spec, *unknown))),
+            TokenizerKind::Library { definition } => Method::Library(Library::new(&spec.name, definition)?),
         };
         Ok(Self {
             name: spec.name.clone(),
@@ -115,6 +119,7 @@ impl Tokenizer {
         match &self.method {
             Method::Greedy(greedy) => greedy.encode(text, ids)?,
             Method::WordPiece(wordpiece) => wordpiece.encode(text, ids),
+            Method::Library(library) => library.encode(text, ids)?,
         }
         let found = (ids.len() - start + added) as u64;
         if let Some(max_length) = max_length {
