@@ -6,9 +6,9 @@
 
 mod adapters;
 mod antiberty;
-mod bert;
 mod encoder;
 mod genomic;
+mod huggingface;
 mod masked_lm;
 mod onehot;
 mod owned;

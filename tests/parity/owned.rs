@@ -4,7 +4,7 @@ use mgx_tests::Outcome;
 use mgx_tests::golden::Case;
 use serde_json::Value as Json;
 
-use crate::{adapters, antiberty, bert, genomic, masked_lm, onehot, program, training};
+use crate::{adapters, antiberty, genomic, huggingface, masked_lm, onehot, program, training};
 
 /// What a case is for this version.
 #[derive(Clone, Copy)]
@@ -38,7 +38,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("fm4bio_rag", "alignments and structures as inputs"),
     ("geneformer", "single cells"),
     ("heads", "heads of the reference's checkpoints"),
-    ("huggingface_roberta", "RoBERTa"),
     ("inference_embed", "the reference's inference tasks"),
     ("metrics", "all metrics of the reference"),
     ("multimolecule", "checkpoints of multimolecule"),
@@ -65,7 +64,7 @@ pub fn standing(case: &Case) -> Standing {
         "enformer" => return Standing::Owned(genomic::enformer),
         "onehot" => return Standing::Owned(onehot::run),
         "bert" if case.text("/weights").contains("AntiBERTy") => return Standing::Owned(antiberty::run),
-        "huggingface" if case.text("/reference").contains("(BertFor") => return Standing::Owned(bert::run),
+        "huggingface" => return Standing::Owned(huggingface::run),
         "adapters" if adapters::part(adapters::class(case), &Json::Null).is_some() => return Standing::Owned(adapters::run),
         "training" if training::is_known(case) => return Standing::Owned(training::run),
         _ => {}

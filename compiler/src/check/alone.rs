@@ -9,6 +9,7 @@ use mgx_ir::plan::Init;
 use super::Checker;
 use super::axes::tensor_type;
 use super::backbone::BACKBONE_FIELDS;
+use super::backbone_choice::choice;
 use super::call::{Args, Callee};
 use super::expr::Scope;
 use super::library::ItemRef;
@@ -76,6 +77,9 @@ impl Checker<'_> {
                 self.unknown_option("backbone", &field.name, BACKBONE_FIELDS.into_iter());
             }
         }
+        if choice(backbone).is_some() {
+            return self.check_choice(item, backbone, &handle.name);
+        }
         let mut scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
         // What a parameter or the checkpoint decides is checked where the backbone is used.
         let is_constant = |expr: &Expr| match &expr.kind {
@@ -86,7 +90,9 @@ impl Checker<'_> {
         if field_value(&backbone.body, "input").is_none_or(is_constant) {
             self.backbone_input(&backbone.body, &handle.name, &mut scope);
         }
-        self.tokenizer_item(&backbone.body, &handle.name, item.file);
+        if field_value(&backbone.body, "tokenizer").is_none_or(|expr| matches!(expr.kind, ExprKind::Name(_))) {
+            self.tokenizer_item(&backbone.body, &handle.name, item.file);
+        }
         self.network_module(item.file, &backbone.network);
     }
 

@@ -7,11 +7,12 @@ use mgx_diag::{Diagnostic, Span};
 use mgx_ir::plan::{Alphabet, LengthPolicy};
 
 use super::Checker;
+use super::backbone_choice::choice;
 use super::experiment::Network;
 use super::expr::Scope;
 use super::library::ItemRef;
 use super::tokenizer::field_value;
-use super::value::{AppliedBackbone, Env, Pending, PendingBackbone, Value, WeightsValue};
+use super::value::{AppliedBackbone, Env, Instance, Pending, PendingBackbone, Value, WeightsValue};
 use crate::syntax::ast::{Arg, Body, Expr, ExprKind, ItemKind, Name};
 
 /// Options that every backbone has, besides those of its declaration and its network.
@@ -24,6 +25,12 @@ impl Checker<'_> {
     pub fn pending_backbone(&mut self, item: ItemRef, args: &[Arg], span: Span, scope: &mut Scope) -> Value {
         let handle = self.library.item(item);
         let ItemKind::Backbone(backbone) = &handle.kind else { return Value::Error };
+        if choice(backbone).is_some() {
+            return match self.chosen_backbone(item, args, span, scope) {
+                Some(chosen) => self.pending_backbone(chosen, args, span, scope),
+                None => Value::Error,
+            };
+        }
         let network_params = self.network_params(item.file, &backbone.network);
         let mut known: Vec<String> = BACKBONE_OPTIONS.iter().map(|name| (*name).to_owned()).collect();
         known.extend(backbone.params.iter().map(|param| param.name.text.clone()));
@@ -132,13 +139,7 @@ impl Checker<'_> {
             self.config = Some(serde_json::Value::Object(serde_json::Map::new()));
         }
         if self.config.is_none() && reads_config(&backbone.network) {
-            let diagnostic = Diagnostic::error(
-                "E0315",
-                format!("`{}` has the sizes of a checkpoint, and none is given that can be read here", handle.name.text),
-            );
-            let place = weights.as_ref().map_or(pending.span, |(_, span)| *span);
-            let help = "give it a folder with a `config.json`: `weights = folder(\"models/…\")`";
-            self.report(diagnostic.label(place, "needs a folder of weights with its configuration").help(help));
+            self.needs_configuration(&handle.name.text, weights.as_ref().map_or(pending.span, |(_, span)| *span));
             return None;
         }
         let (alphabet, alphabet_span) = self.backbone_input(&backbone.body, &handle.name, &mut scope)?;
@@ -196,12 +197,30 @@ impl Checker<'_> {
         let outer_trainable = std::mem::replace(&mut self.trainable, !flag("frozen"));
         let instance = self.instantiate(&network, &name, "", false);
         self.trainable = outer_trainable;
+        if let Some(instance) = &instance {
+            self.check_vocabulary(instance, tokenizer, pending.span);
+        }
         if let Some(emission) = self.emission.as_mut() {
             emission.network = None;
         }
         self.config = None;
         self.weights_folder = None;
         Some(AppliedBackbone { name, instance: instance?, tokenizer, alphabet, alphabet_span, max_length, policy })
+    }
+
+    /// Has a network that says its number of words (`vocab`) a row for every token?
+    fn check_vocabulary(&mut self, instance: &Instance, tokenizer: usize, span: Span) {
+        let Some(Value::Int { size, .. }) = instance.env.borrow().get("vocab").cloned() else { return };
+        let spec = &self.experiment.tokenizers[tokenizer];
+        let tokens = spec.vocabulary.len() as i64;
+        let Some(rows) = size.as_constant().filter(|rows| *rows < tokens) else { return };
+        let message = format!("the tokenizer `{}` has {tokens} tokens, and the network's table of words {rows} rows", spec.name);
+        let place = self.weights_span.unwrap_or(span);
+        self.report(
+            Diagnostic::error("E0329", message)
+                .label(place, "the tokenizer and the network do not belong together")
+                .help("take both from one checkpoint: its vocabulary has at most `vocab_size` tokens"),
+        );
     }
 
     /// The weights that apply: the option, else the declaration, unless it starts from scratch.
@@ -241,9 +260,10 @@ impl Checker<'_> {
     }
 
     /// Makes `config(…)` and `file(…)` those of a folder of weights.
-    fn use_folder(&mut self, weights: Option<&WeightsValue>, span: Span) -> Option<()> {
+    pub fn use_folder(&mut self, weights: Option<&WeightsValue>, span: Span) -> Option<()> {
         self.config = None;
         self.weights_folder = None;
+        self.weights_span = Some(span);
         let Some(WeightsValue::Folder(folder)) = weights else { return Some(()) };
         let text = match self.world.folder_text(folder, "config.json") {
             Ok(text) => text,

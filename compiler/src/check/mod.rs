@@ -7,6 +7,7 @@ mod alone;
 mod arguments;
 mod axes;
 mod backbone;
+mod backbone_choice;
 mod builtins;
 mod call;
 mod column_input;
@@ -105,6 +106,8 @@ pub struct Checker<'w> {
     /// `config.json` and folder of the checkpoint that the network being made is loaded from.
     config: Option<serde_json::Value>,
     weights_folder: Option<String>,
+    /// Where the program names that folder.
+    weights_span: Option<Span>,
     experiment: experiment::ExperimentState,
 }
 
@@ -225,6 +228,7 @@ impl<'w> Checker<'w> {
             trainable: true,
             config: None,
             weights_folder: None,
+            weights_span: None,
             experiment: experiment::ExperimentState::default(),
         }
     }

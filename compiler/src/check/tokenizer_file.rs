@@ -47,7 +47,10 @@ impl Checker<'_> {
                 return None;
             }
         };
-        let text = self.required_folder_text(&file, expr.span)?;
+        let Some(text) = self.checkpoint_file(&file, expr.span)? else {
+            self.no_such_file(&file, expr.span);
+            return None;
+        };
         match read(&text) {
             Ok(Definition { vocabulary, special, prefix, suffix }) => Some(TokenizerSpec {
                 name: name.to_owned(),
@@ -63,7 +66,7 @@ impl Checker<'_> {
                 let folder = self.weights_folder.clone().unwrap_or_default();
                 self.report(
                     Diagnostic::error("E0326", format!("`{folder}/{file}` is no definition of a tokenizer: {reason}"))
-                        .label(self.weights_span(expr.span), "of this checkpoint")
+                        .label(self.weights_span.unwrap_or(expr.span), "of this checkpoint")
                         .help("fetch the file again, or remove it if the folder has a `vocab.txt`"),
                 );
                 None
@@ -164,7 +167,9 @@ fn template(processor: &Json) -> Result<(Vec<i32>, Vec<i32>), String> {
             continue;
         }
         let name = piece["SpecialToken"]["id"].as_str().ok_or("a piece of its post-processor is neither a token nor the text")?;
-        let ids = processor["special_tokens"][name]["ids"].as_array().ok_or_else(|| format!("its post-processor does not say what `{name}` is"))?;
+        let ids = processor["special_tokens"][name]["ids"]
+            .as_array()
+            .ok_or_else(|| format!("its post-processor does not say what `{name}` is"))?;
         for id in ids {
             if seen { &mut after } else { &mut before }.push(token_id(id)? as i32);
         }

@@ -15,6 +15,7 @@ pub fn run(options: &CheckOptions) -> ExitCode {
         if checked.is_ok() {
             for experiment in &checked.experiments {
                 checked.diagnostics.extend(super::prepare::check_weights(&folder, experiment));
+                checked.diagnostics.extend(super::prepare::check_tokenizers(experiment));
             }
         }
         ok &= checked.is_ok();

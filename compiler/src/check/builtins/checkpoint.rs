@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use mgx_diag::Diagnostic;
+use mgx_diag::{Diagnostic, Span};
 
 use super::super::Checker;
 use super::super::expr::Scope;
@@ -45,7 +45,7 @@ pub fn config(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
 pub fn tokenizer_config(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
     let key = text(checker, given, 0)?.unwrap_or_default();
     let default = given.positional.get(1).map(|(value, _)| value.clone());
-    let text = folder_text(checker, given, "tokenizer_config.json")?.unwrap_or_else(|| "{}".to_owned());
+    let text = checker.checkpoint_file("tokenizer_config.json", given.span)?.unwrap_or_else(|| "{}".to_owned());
     match serde_json::from_str(&text) {
         Ok(config) => setting(checker, given, &config, &key, "the tokenizer's configuration", default),
         Err(error) => {
@@ -101,36 +101,52 @@ pub fn file_lines(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value>
     if checker.weights_folder.is_none() && default.is_some() {
         return default;
     }
-    match folder_text(checker, given, &name)? {
+    match checker.checkpoint_file(&name, given.span)? {
         Some(text) => {
             Some(Value::List(Rc::new(text.lines().map(|line| Value::Str(Some(line.trim_end_matches('\r').to_owned()))).collect())))
         }
         None if default.is_some() => default,
         None => {
-            let folder = checker.weights_folder.clone().unwrap_or_default();
-            checker
-                .report(Diagnostic::error("E0315", format!("the folder `{folder}` has no `{name}`")).label(given.span, "asked for here"));
+            checker.no_such_file(&name, given.span);
             None
         }
     }
 }
 
-/// The text of a file of the checkpoint's folder; the inner `None` where the folder has no such file.
-pub fn folder_text(checker: &mut Checker<'_>, given: &Given<'_>, name: &str) -> Option<Option<String>> {
-    let Some(folder) = checker.weights_folder.clone() else {
-        checker.report(
-            Diagnostic::error("E0315", format!("`{name}` is a file of a checkpoint's folder, and there is none"))
-                .label(given.span, "needs a checkpoint")
-                .help("give the backbone `weights = folder(\"…\")`"),
-        );
-        return None;
-    };
-    match checker.world.folder_text(&folder, name) {
-        Ok(text) => Some(text),
-        Err(mut diagnostic) => {
-            diagnostic.labels.push(mgx_diag::Label { span: given.span, text: "asked for here".to_owned() });
-            checker.report(diagnostic);
-            None
+/// `has_file("tokenizer.json")`: whether the checkpoint's folder has a file; `false` where there is no folder.
+pub fn has_file(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let name = text(checker, given, 0)?.unwrap_or_default();
+    if checker.weights_folder.is_none() {
+        return Some(Value::Bool(Some(false)));
+    }
+    let found = checker.checkpoint_file(&name, given.span)?;
+    Some(Value::Bool(Some(found.is_some())))
+}
+
+impl Checker<'_> {
+    /// The text of a file of the checkpoint's folder; the inner `None` where the folder has no such file.
+    pub fn checkpoint_file(&mut self, name: &str, span: Span) -> Option<Option<String>> {
+        let Some(folder) = self.weights_folder.clone() else {
+            self.report(
+                Diagnostic::error("E0315", format!("`{name}` is a file of a checkpoint's folder, and there is none"))
+                    .label(span, "needs a checkpoint")
+                    .help("give the backbone `weights = folder(\"…\")`"),
+            );
+            return None;
+        };
+        match self.world.folder_text(&folder, name) {
+            Ok(text) => Some(text),
+            Err(mut diagnostic) => {
+                diagnostic.labels.push(mgx_diag::Label { span, text: "asked for here".to_owned() });
+                self.report(diagnostic);
+                None
+            }
         }
+    }
+
+    /// Says that the checkpoint's folder lacks a file.
+    pub fn no_such_file(&mut self, name: &str, span: Span) {
+        let folder = self.weights_folder.clone().unwrap_or_default();
+        self.report(Diagnostic::error("E0315", format!("the folder `{folder}` has no `{name}`")).label(span, "asked for here"));
     }
 }

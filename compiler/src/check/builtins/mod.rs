@@ -36,6 +36,7 @@ pub const NAMES: &[&str] = &[
     "floor",
     "folder",
     "gather",
+    "has_file",
     "head",
     "hub",
     "i",
@@ -214,6 +215,7 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
             Some(Value::Rule(given.name, text))
         }
         "config" => checkpoint::config(checker, given),
+        "has_file" => checkpoint::has_file(checker, given),
         "tokenizer_config" => checkpoint::tokenizer_config(checker, given),
         "file" => checkpoint::file_lines(checker, given),
         "int" => {

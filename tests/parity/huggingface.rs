@@ -1,4 +1,4 @@
-//! BERT checkpoints through the generic wrapper: masked-language-model, sequence and token heads.
+//! BERT and RoBERTa checkpoints through the generic backbones: masked-language-model, sequence and token heads.
 
 use mgx_tests::Outcome;
 use mgx_tests::compare::Account;
@@ -16,9 +16,9 @@ pub fn run(case: &Case) -> Outcome<String> {
     // Two classes are the default of the configuration class and not written.
     let classes = config["id2label"].as_object().map_or(2, |labels| labels.len());
     let (backbone, by_token) = match case.text("/head") {
-        "MASKED_LM" => ("bert_masked_lm(weights = folder(\".\"))".to_owned(), true),
-        "SEQ_CLS" => (format!("bert_sequence_classifier(weights = folder(\".\"), classes = {classes})"), false),
-        "TOKEN_CLS" => (format!("bert_token_classifier(weights = folder(\".\"), classes = {classes})"), true),
+        "MASKED_LM" => ("huggingface_masked_lm(weights = folder(\".\"))".to_owned(), true),
+        "SEQ_CLS" => (format!("huggingface_sequence_classifier(weights = folder(\".\"), classes = {classes})"), false),
+        "TOKEN_CLS" => (format!("huggingface_token_classifier(weights = folder(\".\"), classes = {classes})"), true),
         head => return Err(format!("no head is called `{head}`")),
     };
     let world = TestWorld { root: case.folder.clone(), ..TestWorld::default() };
@@ -39,7 +39,7 @@ pub fn run(case: &Case) -> Outcome<String> {
     taps.push(Tap { recorded: "last_hidden_state".to_owned(), node: logits, by_token });
     encoder.check(&mut account, case, &expected, &batches, &taps)?;
     // The same checkpoint without its head.
-    let bare = Encoder::new(world, "text", "bert(weights = folder(\".\"))", "out")?;
+    let bare = Encoder::new(world, "text", "huggingface(weights = folder(\".\"))", "out")?;
     bare.check(&mut account, case, &expected, &batches, &hidden_states(&bare, "encoder", layers)?)?;
     account.equal("recorded tensors that were not compared", &expected.forgotten(), &Vec::new());
     account.finish()
