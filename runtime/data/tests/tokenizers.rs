@@ -113,3 +113,41 @@ fn ids_outside_the_vocabulary_are_refused() {
     let missing = mgx_data::read_vocabulary(std::path::Path::new("no/such/vocab.txt")).unwrap_err();
     assert_eq!(missing.code.0, "E0533");
 }
+
+/// Definitions as Hugging Face's library writes them, with ids of its Python package (tokenizers 0.23.3).
+#[test]
+fn definitions_give_the_ids_of_the_library() {
+    let cases: Vec<Value> = serde_json::from_str(include_str!("fixtures/tokenizer_files.json")).unwrap();
+    assert_eq!(cases.len(), 2);
+    for case in &cases {
+        let mut spec = letters(&["?"; 400], Unknown::Error);
+        spec.kind = TokenizerKind::Library { definition: case["definition"].to_string() };
+        (spec.prefix, spec.suffix) = (ids(&case["prefix"]), ids(&case["suffix"]));
+        let tokenizer = Tokenizer::new(&spec).unwrap();
+        for expected in case["texts"].as_array().unwrap() {
+            let text = expected["text"].as_str().unwrap();
+            let found = tokenizer.encode(text, None, true).unwrap();
+            assert_eq!(found.ids, ids(&expected["ids"]), "{}: {text:?}", case["name"]);
+            let special: Vec<bool> = ids(&expected["special"]).iter().map(|mark| *mark == 1).collect();
+            assert_eq!(found.special, special, "{}: {text:?}", case["name"]);
+        }
+    }
+}
+
+#[test]
+fn definitions_that_cannot_be_used_are_refused() {
+    let mut spec = letters(&["a"], Unknown::Error);
+    for definition in ["", "{}", "{\"model\": {\"type\": \"BPE\"}}", "{\"model\": {\"type\": \"WordLevel\", \"vocab\": {\"a\": 0}}"] {
+        spec.kind = TokenizerKind::Library { definition: definition.to_owned() };
+        assert_eq!(Tokenizer::new(&spec).unwrap_err().code.0, "E0533", "{definition}");
+    }
+    // Without a token for what is unknown, unknown text is an error.
+    let model = "{\"type\": \"WordLevel\", \"vocab\": {\"a\": 0}, \"unk_token\": \"[UNK]\"}";
+    spec.kind = TokenizerKind::Library {
+        definition: format!(
+            "{{\"version\": \"1.0\", \"added_tokens\": [], \"pre_tokenizer\": {{\"type\": \"Whitespace\"}}, \"model\": {model}}}"
+        ),
+    };
+    let unknown = Tokenizer::new(&spec).unwrap().encode("a aé", None, true).unwrap_err();
+    assert_eq!((unknown.character, unknown.position), ('é', 4));
+}
