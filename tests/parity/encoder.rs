@@ -49,7 +49,7 @@ impl Encoder {
     pub fn with_mode(world: TestWorld, import: &str, kind: &str, backbone: &str, result: &str, training: bool) -> Outcome<Self> {
         let name = backbone.split('(').next().unwrap_or(backbone);
         let program = format!(
-            "use std::adapters::mean_pool\nuse {import}::{name}\nuse std::tasks::embed\n\n\
+            "use std::adapters::{{mean_pool, unit_length}}\nuse {import}::{name}\nuse std::tasks::embed\n\n\
              data rows = table(\"rows.tsv\") {{\n  sequence: {kind}\n}}\n\n\
              experiment test {{\n  encoder = {backbone}\n  out = rows.sequence |> encoder\n  task = embed({result})\n}}\n"
         );

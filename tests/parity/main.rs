@@ -9,7 +9,10 @@ mod antiberty;
 mod encoder;
 mod genomic;
 mod huggingface;
+mod inference;
 mod masked_lm;
+mod minilm;
+mod multimolecule;
 mod onehot;
 mod owned;
 mod program;
@@ -44,9 +47,9 @@ fn main() -> ExitCode {
 fn trial(case: Case) -> Trial {
     let name = case.name.clone();
     match standing(&case) {
-        Standing::Owned(_) if case.text("/family") == "bert" && std::env::var_os(antiberty::VARIABLE).is_none() => {
-            let variable = antiberty::VARIABLE;
-            eprintln!("SKIPPED {name}: its weights are not part of the repository; set {variable} to the folder AntiBERTy_md_smooth");
+        Standing::Owned(_) if unset_variable(&case).is_some() => {
+            let variable = unset_variable(&case).unwrap_or_default();
+            eprintln!("SKIPPED {name}: its weights are not part of the repository; set {variable} (see tests/goldens/README.md)");
             let run = move || Err(Failed::from(format!("{variable} is not set")));
             Trial::test(name, run).with_kind(format!("skipped without {variable}")).with_ignored_flag(true)
         }
@@ -64,4 +67,14 @@ fn trial(case: Case) -> Trial {
             Trial::test(name, move || Err(Failed::from(format!("no test knows this case (family `{family}`): see tests/parity/owned.rs"))))
         }
     }
+}
+
+/// The variable that names the case's pretrained weights, where it is not set.
+fn unset_variable(case: &Case) -> Option<&'static str> {
+    let variable = match case.text("/family") {
+        "bert" => antiberty::VARIABLE,
+        "sentences" => minilm::VARIABLE,
+        _ => return None,
+    };
+    std::env::var_os(variable).is_none().then_some(variable)
 }

@@ -11,18 +11,18 @@ use crate::encoder::{Encoder, Recorded, Tap, recorded_layers};
 use crate::tokens::{check_masks, check_tokens, encode};
 
 /// How a family's network is called, and where its values are.
-struct Family {
+pub struct Family {
     /// The kind of the column.
-    kind: &'static str,
+    pub kind: &'static str,
     /// The call of the backbone.
-    backbone: &'static str,
+    pub backbone: &'static str,
     /// Paths of the embedding's output and of the last norm.
     embedding: &'static str,
-    last: &'static str,
+    pub last: &'static str,
     /// Key of the last norm's weight.
     last_key: &'static str,
     /// What stands for padding, and for what is unknown.
-    padding: &'static str,
+    pub padding: &'static str,
     unknown: &'static str,
     /// Does the recorded text have no space before punctuation? The library's generic tokenizers write it so; mgx writes one space between tokens.
     cleans: bool,
@@ -43,7 +43,7 @@ pub fn esm(case: &Case) -> Outcome<String> {
     run(case, &ESM)
 }
 
-const RNABERT: Family = Family {
+pub const RNABERT: Family = Family {
     kind: "rna",
     backbone: "aido_rna_masked_lm(weights = folder(\".\"))",
     embedding: "encoder.encoder.embeddings",
@@ -54,16 +54,26 @@ const RNABERT: Family = Family {
     cleans: false,
 };
 
-const FM4BIO: Family =
+pub const FM4BIO: Family =
     Family { kind: "protein", backbone: "aido_protein_masked_lm(weights = folder(\".\"))", unknown: "-", cleans: true, ..RNABERT };
 
-const ESM: Family = Family {
+pub const ESM: Family = Family {
     kind: "protein",
     backbone: "esm2_masked_lm(weights = folder(\".\"))",
     last_key: "encoder.emb_layer_norm_after.weight",
     padding: "<pad>",
     unknown: "<unk>",
     cleans: true,
+    ..RNABERT
+};
+
+/// AIDO.RNA of the multimolecule library.
+pub const MULTIMOLECULE: Family = Family {
+    backbone: "multimolecule_aido_rna_masked_lm(weights = folder(\".\"))",
+    embedding: "encoder.encoder.word",
+    last_key: "encoder.layer_norm.weight",
+    padding: "<pad>",
+    unknown: "<unk>",
     ..RNABERT
 };
 
@@ -134,7 +144,7 @@ fn encoded(
 }
 
 /// `hidden_states.0` is the embedding, the last one comes after the last norm; the last layer's own output was not recorded.
-fn taps(encoder: &Encoder, family: &Family, layers: usize) -> Outcome<Vec<Tap>> {
+pub fn taps(encoder: &Encoder, family: &Family, layers: usize) -> Outcome<Vec<Tap>> {
     let tap = |recorded: String, node| Tap { recorded, node, by_token: true };
     let network = &encoder.network;
     let mut taps = vec![tap("hidden_states.0".to_owned(), network.tap(family.embedding)?)];
@@ -150,9 +160,9 @@ fn taps(encoder: &Encoder, family: &Family, layers: usize) -> Outcome<Vec<Tap>> 
 
 /// `grad.*` of the mean square of the last hidden states, `grad_ce.*` of the mean cross entropy of the logits against the tokens: both over
 /// the samples of the first batch.
-fn gradients(account: &mut Account, case: &Case, encoder: &Encoder, family: &Family, expected: &Tensors) -> Outcome<()> {
-    let sequences = strings(&case.list("/batches")?[0]["sequences"])?;
-    let rows = encode(&encoder.tokenizer, &sequences, None, true)?;
+pub fn gradients(account: &mut Account, case: &Case, encoder: &Encoder, family: &Family, expected: &Tensors) -> Outcome<()> {
+    let first = &case.list("/batches")?[0];
+    let rows = encode(&encoder.tokenizer, &strings(first.get("sequences").unwrap_or(first))?, None, true)?;
     let positions: usize = rows.iter().map(|row| row.ids.len()).sum();
     let network = &encoder.network;
     let hidden = network.tap(family.last)?;

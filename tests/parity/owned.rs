@@ -4,7 +4,7 @@ use mgx_tests::Outcome;
 use mgx_tests::golden::Case;
 use serde_json::Value as Json;
 
-use crate::{adapters, antiberty, genomic, huggingface, masked_lm, onehot, program, training};
+use crate::{adapters, antiberty, genomic, huggingface, inference, masked_lm, minilm, multimolecule, onehot, program, training};
 
 /// What a case is for this version.
 #[derive(Clone, Copy)]
@@ -38,9 +38,7 @@ const NOT_YET: &[(&str, &str)] = &[
     ("fm4bio_rag", "alignments and structures as inputs"),
     ("geneformer", "single cells"),
     ("heads", "heads of the reference's checkpoints"),
-    ("inference_embed", "the reference's inference tasks"),
     ("metrics", "all metrics of the reference"),
-    ("multimolecule", "checkpoints of multimolecule"),
     ("regression_with_scaling", "scaled regression"),
     ("scfoundation", "single cells"),
     ("schedulers", "the reference's schedulers"),
@@ -62,6 +60,9 @@ pub fn standing(case: &Case) -> Standing {
         "esm2" => return Standing::Owned(masked_lm::esm),
         "program" => return Standing::Owned(program::run),
         "enformer" => return Standing::Owned(genomic::enformer),
+        "inference" => return Standing::Owned(inference::run),
+        "multimolecule_aido_rna" => return Standing::Owned(multimolecule::run),
+        "sentences" => return Standing::Owned(minilm::run),
         "onehot" => return Standing::Owned(onehot::run),
         "bert" if case.text("/weights").contains("AntiBERTy") => return Standing::Owned(antiberty::run),
         "huggingface" => return Standing::Owned(huggingface::run),
