@@ -4,7 +4,7 @@ use mgx_tests::Outcome;
 use mgx_tests::golden::Case;
 use serde_json::Value as Json;
 
-use crate::{adapters, antiberty, genomic, huggingface, inference, masked_lm, minilm, multimolecule, onehot, program, training};
+use crate::{adapters, antiberty, genomic, huggingface, masked_lm, minilm, multimolecule, onehot, program, training};
 
 /// What a case is for this version.
 #[derive(Clone, Copy)]
@@ -38,6 +38,7 @@ const NOT_YET: &[(&str, &str)] = &[
     ("fm4bio_rag", "alignments and structures as inputs"),
     ("geneformer", "single cells"),
     ("heads", "heads of the reference's checkpoints"),
+    ("inference_embed", "the experts of AIDO.Protein"),
     ("metrics", "all metrics of the reference"),
     ("regression_with_scaling", "scaled regression"),
     ("scfoundation", "single cells"),
@@ -60,7 +61,6 @@ pub fn standing(case: &Case) -> Standing {
         "esm2" => return Standing::Owned(masked_lm::esm),
         "program" => return Standing::Owned(program::run),
         "enformer" => return Standing::Owned(genomic::enformer),
-        "inference" => return Standing::Owned(inference::run),
         "multimolecule_aido_rna" => return Standing::Owned(multimolecule::run),
         "sentences" => return Standing::Owned(minilm::run),
         "onehot" => return Standing::Owned(onehot::run),
