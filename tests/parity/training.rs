@@ -8,6 +8,7 @@ use mgx_compiler::plan::build;
 use mgx_cpu::{AlignedBytes, Executable, Memory};
 use mgx_data::{Encoding, Predictions, Targets, Tokenizer, metric};
 use mgx_diag::Diagnostic;
+use mgx_eval::eval_scalars;
 use mgx_ir::plan::{Batch, InputData, InputSource, OptimizerSpec, ParamSpec, Plan};
 use mgx_tests::compare::{Account, Tolerance};
 use mgx_tests::golden::{Case, Tensors, strings};
@@ -208,8 +209,10 @@ impl Training {
         let mut scalars = Batch::default();
         let norm = output(&self.norm, &mut self.memory, &scalars, "norm")?[0];
         let scale = clip.map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0));
-        for (name, value) in [("learning_rate", learning_rate), ("step", number as f64 + 1.0), ("gradient_scale", scale)] {
-            set(&mut scalars, name, value);
+        set(&mut scalars, "gradient_scale", scale);
+        let optimizer = self.plan.optimizer.as_ref().ok_or("the plan does not train")?;
+        for (name, value) in eval_scalars(&optimizer.scalars, &[("learning_rate", learning_rate), ("step", number as f64 + 1.0)]) {
+            set(&mut scalars, &name, value);
         }
         self.update.run(&mut self.memory, &scalars).map_err(|diagnostic| shown(&diagnostic))?;
         Ok((loss, norm))

@@ -18,7 +18,10 @@ pub enum BatchSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OptimizerSpec {
     pub name: String,
-    /// Scalar inputs: `learning_rate`, `step` (optimizer steps, from 1), `gradient_scale` (the clipping factor).
+    /// What depends on `learning_rate` and `step` (optimizer steps, from 1) alone, evaluated in f64 before each update: 1 − 0.999 has lost
+    /// half of its digits in f32. Its outputs are scalar inputs of `update`.
+    pub scalars: Graph,
+    /// Scalar inputs: the outputs of `scalars`, and `gradient_scale` (the clipping factor).
     pub update: Program,
     /// Output `norm`: the global 2-norm of the gradient memory, before clipping.
     pub norm: Program,

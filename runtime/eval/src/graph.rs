@@ -56,6 +56,22 @@ pub fn eval_graph_given(graph: &Graph, params: &[Vec<f64>], batch: &Batch, given
     values
 }
 
+/// The outputs of a graph of scalars without samples. `inputs` gives every input by its name, exactly; one that is missing is not a number.
+pub fn eval_scalars(graph: &Graph, inputs: &[(&str, f64)]) -> Vec<(String, f64)> {
+    let scalar = |dtype, value| Value::Single(Tensor { dtype, axes: Vec::new(), shape: Vec::new(), data: vec![value] });
+    let mut given = BTreeMap::new();
+    for (number, node) in graph.nodes.iter().enumerate() {
+        if let Op::Input { name } = &node.op {
+            let value = inputs.iter().find(|(input, _)| input == name).map_or(f64::NAN, |(_, value)| *value);
+            given.insert(NodeId(number as u32), scalar(node.ty.dtype, value));
+        }
+    }
+    let batch = Batch::default();
+    let values = eval_graph_given(graph, &[], &batch, &given);
+    let value = |node| values.get(node).flatten().first().copied().unwrap_or(f64::NAN);
+    graph.outputs.iter().map(|output| (output.name.clone(), value(output.node))).collect()
+}
+
 /// Extends values of the first nodes of a graph to those of all its nodes (as a graph grows).
 pub fn eval_more(graph: &Graph, values: &mut Values, params: &[Vec<f64>], batch: &Batch) {
     for number in values.0.len() as u32..graph.nodes.len() as u32 {

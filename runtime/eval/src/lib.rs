@@ -12,6 +12,6 @@ mod scope;
 mod tensor;
 
 pub use differences::{DifferenceOptions, DifferenceReport, check_gradient};
-pub use graph::{Values, eval_graph, eval_graph_given, eval_more};
+pub use graph::{Values, eval_graph, eval_graph_given, eval_more, eval_scalars};
 pub use program::{ProgramMemory, run_program, run_program_outputs};
 pub use tensor::{Index, Tensor, Value, for_each_index};

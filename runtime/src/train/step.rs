@@ -1,6 +1,7 @@
 //! One optimizer step: the gradients of some batches, their norm, and the update.
 
 use mgx_diag::Diagnostic;
+use mgx_eval::eval_scalars;
 use mgx_ir::plan::Batch;
 use mgx_ir::random::{derive, derive_name};
 
@@ -66,8 +67,12 @@ impl Session {
         }
         let scale = order.clip_norm.map_or(1.0, |limit| (limit / (gradient_norm + CLIP_EPSILON)).min(1.0));
         let mut batch = Batch::default();
-        set_scalar(&mut batch, "learning_rate", order.learning_rate);
-        set_scalar(&mut batch, "step", order.step as f64);
+        if let Some(optimizer) = &self.plan.optimizer {
+            let inputs = [("learning_rate", order.learning_rate), ("step", order.step as f64)];
+            for (name, value) in eval_scalars(&optimizer.scalars, &inputs) {
+                set_scalar(&mut batch, &name, value);
+            }
+        }
         set_scalar(&mut batch, "gradient_scale", scale);
         self.programs.get(&self.plan, Stage::Update)?.run(&mut self.memory, &batch)?;
         self.set_source(Source::Training { step: order.step });
