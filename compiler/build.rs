@@ -1,4 +1,5 @@
-//! Puts the standard library (`stdlib/**/*.mgx`) into the compiler as text, by module path (`std::backbones::rnabert`), with the names that each file declares.
+//! Puts the standard library (`stdlib/**/*.mgx`) into the compiler as text, by module path (`std::backbones::rnabert`), with the names that each file declares;
+//! and its lists of genes (`stdlib/genes/*.tsv`), by name.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ fn main() {
     let mut files = Vec::new();
     collect(&root, &mut files);
     files.sort();
-    let mut table = String::from("&[\n");
+    let mut table = String::from("const SOURCES: &[Source] = &[\n");
     for path in files {
         println!("cargo:rerun-if-changed={}", path.display());
         let relative = path.strip_prefix(&root).expect("below the root").with_extension("");
@@ -23,6 +24,16 @@ fn main() {
             .expect("writing to a string");
     }
     table.push(']');
+    let mut genes: Vec<PathBuf> =
+        fs::read_dir(root.join("genes")).expect("the lists of genes").map(|entry| entry.expect("a list").path()).collect();
+    genes.sort();
+    table.push_str(";\nconst GENES: &[(&str, &str)] = &[\n");
+    for path in genes {
+        println!("cargo:rerun-if-changed={}", path.display());
+        let name = path.file_stem().expect("a file name").to_string_lossy().into_owned();
+        writeln!(table, "    ({name:?}, include_str!({path:?})),").expect("writing to a string");
+    }
+    table.push_str("];\n");
     let out = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("stdlib.rs");
     fs::write(out, table).expect("OUT_DIR is writable");
 }

@@ -9,7 +9,7 @@ struct Source {
     names: &'static [&'static str],
 }
 
-const SOURCES: &[Source] = include!(concat!(env!("OUT_DIR"), "/stdlib.rs"));
+include!(concat!(env!("OUT_DIR"), "/stdlib.rs"));
 
 /// The shown name and the text of a module (`std::layers`).
 pub fn source(module: &str) -> Option<(&'static str, &'static str)> {
@@ -35,4 +35,14 @@ pub fn names(module: &str) -> Vec<String> {
     let mut names: Vec<String> = below(module).flat_map(|source| source.names.iter().map(|name| (*name).to_owned())).collect();
     names.sort();
     names
+}
+
+/// A list of genes: a header line, then a line for each gene in the order of the models that use it, with tabs between its columns.
+pub fn gene_list(name: &str) -> Option<&'static str> {
+    GENES.iter().find(|(other, _)| *other == name).map(|(_, text)| *text)
+}
+
+/// Names of all lists of genes.
+pub fn gene_lists() -> impl Iterator<Item = &'static str> {
+    GENES.iter().map(|(name, _)| *name)
 }

@@ -52,8 +52,7 @@ impl Data {
             || Diagnostic::error("E0941", "the plan reads no table").help("this is a fault of mgx: please report it with the program");
         let (spec, table) = source.data.get(main).zip(tables.get(main)).ok_or_else(missing)?;
         let split = split(table, &spec.split)?;
-        let fixed_tokens =
-            inputs.iter().map(|input| if let InputSource::FixedTokens { tokens, .. } = input.source { tokens } else { 0 }).max();
+        let fixed_tokens = inputs.iter().map(fixed_length).max();
         Ok(Self { tables, main, inputs: builder, split, fixed_tokens: fixed_tokens.unwrap_or(0) })
     }
 
@@ -87,6 +86,11 @@ impl Data {
         (0..self.inputs.rows()).collect()
     }
 
+    /// What users should know of their data.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        self.inputs.warnings()
+    }
+
     /// What was cut to its `max_length`.
     pub fn truncations(&self) -> &[Truncation] {
         self.inputs.truncations()
@@ -109,6 +113,15 @@ impl Data {
     }
 }
 
+/// Tokens of an input that is equally long for all rows; 0 for others.
+fn fixed_length(input: &InputSpec) -> u64 {
+    match input.source {
+        InputSource::FixedTokens { tokens, .. } => tokens,
+        InputSource::AllCounts { genes, .. } => genes,
+        _ => 0,
+    }
+}
+
 fn is_label(input: &InputSpec) -> bool {
     matches!(input.source, InputSource::Class { .. } | InputSource::Real { .. })
 }
@@ -116,8 +129,13 @@ fn is_label(input: &InputSpec) -> bool {
 /// The index of the table that lengths and inputs read; [`InputBuilder::new`] has made sure that it is one.
 fn main_table(lengths: &[LengthSpec], inputs: &[InputSpec]) -> usize {
     let of_input = |input: &InputSpec| match input.source {
-        InputSource::Tokens { .. } => None,
-        InputSource::FixedTokens { data, .. } | InputSource::Class { data, .. } | InputSource::Real { data, .. } => Some(data),
+        InputSource::Tokens { .. } | InputSource::TokenCounts { .. } | InputSource::TokenTotals { .. } | InputSource::TokenCells { .. } => {
+            None
+        }
+        InputSource::FixedTokens { data, .. }
+        | InputSource::AllCounts { data, .. }
+        | InputSource::Class { data, .. }
+        | InputSource::Real { data, .. } => Some(data),
     };
     lengths.first().map(|length| length.data).or_else(|| inputs.iter().find_map(of_input)).unwrap_or(0) as usize
 }

@@ -6,6 +6,7 @@
 
 mod adapters;
 mod antiberty;
+mod cells;
 mod encoder;
 mod genomic;
 mod huggingface;

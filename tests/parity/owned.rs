@@ -4,7 +4,7 @@ use mgx_tests::Outcome;
 use mgx_tests::golden::Case;
 use serde_json::Value as Json;
 
-use crate::{adapters, antiberty, genomic, huggingface, masked_lm, minilm, multimolecule, onehot, program, training};
+use crate::{adapters, antiberty, cells, genomic, huggingface, masked_lm, minilm, multimolecule, onehot, program, training};
 
 /// What a case is for this version.
 #[derive(Clone, Copy)]
@@ -26,8 +26,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("adapter_LinearTransformerAdapter", "the transformer adapter"),
     ("adapter_MLPAdapterWithoutOutConcat", "pairwise tasks"),
     ("adapter_ResNet", "the residual adapters"),
-    ("align_genes", "single cells"),
-    ("cellfoundation", "single cells"),
     ("cellspatialfoundation", "single cells"),
     ("checkpoint_cli", "checkpoints of Lightning runs"),
     ("conditional_diffusion_mlm", "diffusion"),
@@ -54,6 +52,8 @@ const NOT_YET: &[(&str, &str)] = &[
 /// Decides by what the case says it is, then by its name.
 pub fn standing(case: &Case) -> Standing {
     match case.text("/family") {
+        "cellfoundation" => return Standing::Owned(cells::aido_cell::run),
+        "cell_preprocessing" => return Standing::Owned(cells::alignment::run),
         "rnabert" => return Standing::Owned(masked_lm::rnabert),
         "fm4bio" if !case.name.contains("rag") => return Standing::Owned(masked_lm::fm4bio),
         "esm2" => return Standing::Owned(masked_lm::esm),

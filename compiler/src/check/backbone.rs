@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
-use mgx_ir::plan::{Alphabet, LengthPolicy};
+use mgx_ir::plan::{LengthPolicy, TokenizerKind};
 
 use super::Checker;
 use super::backbone_choice::choice;
@@ -12,7 +12,7 @@ use super::experiment::Network;
 use super::expr::Scope;
 use super::library::ItemRef;
 use super::tokenizer::field_value;
-use super::value::{AppliedBackbone, Env, Instance, Pending, PendingBackbone, Value, WeightsValue};
+use super::value::{AppliedBackbone, Env, Instance, Pending, PendingBackbone, Reads, Value, WeightsValue};
 use crate::syntax::ast::{Arg, Body, Expr, ExprKind, ItemKind, Name};
 
 /// Options that every backbone has, besides those of its declaration and its network.
@@ -142,8 +142,20 @@ impl Checker<'_> {
             self.needs_configuration(&handle.name.text, weights.as_ref().map_or(pending.span, |(_, span)| *span));
             return None;
         }
-        let (alphabet, alphabet_span) = self.backbone_input(&backbone.body, &handle.name, &mut scope)?;
+        let (reads, reads_span) = self.backbone_input(&backbone.body, &handle.name, &mut scope)?;
         let tokenizer = self.backbone_tokenizer(&backbone.body, &handle.name, file)?;
+        let of_genes = matches!(self.experiment.tokenizers[tokenizer].kind, TokenizerKind::Genes { .. });
+        if of_genes != (reads == Reads::Counts) {
+            let (reads, tokens) = if of_genes { ("text", "counts") } else { ("counts", "text") };
+            let diagnostic =
+                Diagnostic::error("E0321", format!("the backbone `{}` reads {reads} with a tokenizer of {tokens}", handle.name.text));
+            self.report(
+                diagnostic
+                    .label(reads_span, "declared here")
+                    .help("tokenizers of counts are those of the kinds all_genes, expressed_genes and ranked_genes"),
+            );
+            return None;
+        }
         let declared_length = match field_value(&backbone.body, "max_length") {
             None => None,
             Some(expr) => Some(self.whole(expr, &mut scope)?),
@@ -205,7 +217,7 @@ impl Checker<'_> {
         }
         self.config = None;
         self.weights_folder = None;
-        Some(AppliedBackbone { name, instance: instance?, tokenizer, alphabet, alphabet_span, max_length, policy })
+        Some(AppliedBackbone { name, instance: instance?, tokenizer, reads, reads_span, max_length, policy })
     }
 
     /// Has a network that says its number of words (`vocab`) a row for every token?
@@ -288,21 +300,24 @@ impl Checker<'_> {
         Some(())
     }
 
-    pub fn backbone_input(&mut self, body: &Body, name: &Name, scope: &mut Scope) -> Option<(Alphabet, Span)> {
+    pub fn backbone_input(&mut self, body: &Body, name: &Name, scope: &mut Scope) -> Option<(Reads, Span)> {
         let Some(expr) = field_value(body, "input") else {
             self.report(
                 Diagnostic::error("E0321", format!("the backbone `{}` does not say what it reads", name.text))
                     .label(name.span, "declared here")
-                    .help("add `input = dna` (or rna, protein, text)"),
+                    .help("add `input = dna` (or rna, protein, text, counts)"),
             );
             return None;
         };
+        if matches!(&expr.kind, ExprKind::Name(name) if name == "counts") {
+            return Some((Reads::Counts, expr.span));
+        }
         match self.eval(expr, scope) {
-            Value::Alphabet(alphabet) => Some((alphabet, expr.span)),
+            Value::Alphabet(alphabet) => Some((Reads::Sequence(alphabet), expr.span)),
             Value::Error => None,
             other => {
                 self.report(
-                    Diagnostic::error("E0321", format!("a backbone reads dna, rna, protein or text, not {}", other.describe()))
+                    Diagnostic::error("E0321", format!("a backbone reads dna, rna, protein, text or counts, not {}", other.describe()))
                         .label(expr.span, "this value"),
                 );
                 None

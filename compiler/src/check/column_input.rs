@@ -1,4 +1,4 @@
-//! Columns as inputs of backbones: the alphabets must agree, and the number of tokens is an axis.
+//! Columns as inputs of backbones: what they hold must be what is read, and the number of tokens is an axis.
 
 use std::rc::Rc;
 
@@ -9,7 +9,8 @@ use mgx_ir::plan::{Alphabet, ColumnKind, InputSource, InputSpec, LengthPolicy, L
 use super::Checker;
 use super::size::{Atom, Size};
 use super::tokenizer::one_token_a_letter;
-use super::value::{AppliedBackbone, Column, PendingBackbone, Tensor, TokenLayout, Value};
+use super::value::{AppliedBackbone, Column, Instance, PendingBackbone, Reads, Tensor, TokenLayout, Value};
+use crate::syntax::ast::{ItemKind, MemberKind, Name};
 
 /// The word of an alphabet in a column's type.
 fn alphabet_word(alphabet: Alphabet) -> &'static str {
@@ -34,39 +35,60 @@ impl Checker<'_> {
             }
         };
         let spec = self.experiment.tables[column.data].spec.columns[column.column].clone();
-        let ColumnKind::Sequence { alphabet, length, .. } = spec.kind else {
-            self.report(
-                Diagnostic::error("E0319", format!("`{}` is not a sequence", spec.name))
-                    .label(place, "given to a backbone")
-                    .label(column.span, "declared here"),
-            );
-            return Value::Error;
+        let (holds, length) = match spec.kind {
+            ColumnKind::Sequence { alphabet, length, .. } => (Reads::Sequence(alphabet), length),
+            ColumnKind::Counts { .. } => (Reads::Counts, None),
+            _ => {
+                self.report(
+                    Diagnostic::error("E0319", format!("`{}` is neither a sequence nor counts", spec.name))
+                        .label(place, "given to a backbone")
+                        .label(column.span, "declared here"),
+                );
+                return Value::Error;
+            }
         };
-        if alphabet != applied.alphabet {
-            self.wrong_alphabet(&spec.name, alphabet, place, column.span, (&applied, backbone.span));
+        if holds != applied.reads {
+            self.wrong_alphabet(&spec.name, holds, place, column.span, (&applied, backbone.span));
             return Value::Error;
         }
-        let Some(ids) = self.token_input(column, &spec.name, length, &applied) else { return Value::Error };
-        self.call_instance(&applied.instance, "forward", vec![(None, Value::Tensor(ids), place)], span)
+        let wanted = self.forward_params(&applied.instance);
+        let inputs = match applied.reads {
+            Reads::Sequence(alphabet) => {
+                self.token_input(column, &spec.name, (alphabet, length), &applied).map(|ids| vec![("ids".to_owned(), ids)])
+            }
+            Reads::Counts => self.count_inputs(column, &applied, &wanted, place),
+        };
+        let Some(inputs) = inputs else { return Value::Error };
+        let args = match inputs.as_slice() {
+            // What a network calls its only input is its own affair.
+            [(_, only)] if wanted.len() <= 1 => vec![(None, Value::Tensor(only.clone()), place)],
+            _ => inputs.into_iter().map(|(name, tensor)| (Some(Name { text: name, span: place }), Value::Tensor(tensor), place)).collect(),
+        };
+        self.call_instance(&applied.instance, "forward", args, span)
     }
 
-    fn wrong_alphabet(
-        &mut self,
-        name: &str,
-        alphabet: Alphabet,
-        place: Span,
-        declared: Span,
-        (applied, backbone): (&AppliedBackbone, Span),
-    ) {
-        let show = |alphabet: Alphabet| match alphabet {
-            Alphabet::Dna => "DNA",
-            Alphabet::Rna => "RNA",
-            Alphabet::Protein => "protein",
-            Alphabet::Text => "text",
+    /// Names of the parameters of a network's `forward`.
+    fn forward_params(&self, instance: &Instance) -> Vec<String> {
+        let handle = self.library.item(instance.item);
+        let ItemKind::Module(module) = &handle.kind else { return Vec::new() };
+        let forward = module.members.iter().find_map(|member| match &member.kind {
+            MemberKind::Function(function) if member.name.text == "forward" => Some(function),
+            _ => None,
+        });
+        forward.map(|function| function.params.iter().map(|param| param.name.text.clone()).collect()).unwrap_or_default()
+    }
+
+    fn wrong_alphabet(&mut self, name: &str, holds: Reads, place: Span, declared: Span, (applied, backbone): (&AppliedBackbone, Span)) {
+        let show = |reads: Reads| match reads {
+            Reads::Sequence(Alphabet::Dna) => "DNA",
+            Reads::Sequence(Alphabet::Rna) => "RNA",
+            Reads::Sequence(Alphabet::Protein) => "protein",
+            Reads::Sequence(Alphabet::Text) => "text",
+            Reads::Counts => "counts",
         };
-        let (has, reads) = (show(alphabet), show(applied.alphabet));
+        let (has, reads) = (show(holds), show(applied.reads));
         // Where the backbone is one of the standard library, the user's naming of it says more than its declaration.
-        let reader = if self.is_std_span(applied.alphabet_span) { backbone } else { applied.alphabet_span };
+        let reader = if self.is_std_span(applied.reads_span) { backbone } else { applied.reads_span };
         let article = if reads == "RNA" { "an" } else { "a" };
         self.report(
             Diagnostic::error("E0320", format!("{article} {reads} backbone cannot read the {has} column `{name}`"))
@@ -96,11 +118,17 @@ impl Checker<'_> {
     }
 
     /// The token ids of a column: an input of the graph, i[seq].
-    fn token_input(&mut self, column: &Column, column_name: &str, length: Option<u64>, applied: &AppliedBackbone) -> Option<Tensor> {
+    fn token_input(
+        &mut self,
+        column: &Column,
+        column_name: &str,
+        (alphabet, length): (Alphabet, Option<u64>),
+        applied: &AppliedBackbone,
+    ) -> Option<Tensor> {
         let tokenizer = &self.experiment.tokenizers[applied.tokenizer];
         let special = (tokenizer.prefix.len() + tokenizer.suffix.len()) as u64;
         let layout = TokenLayout { prefix: tokenizer.prefix.len() as u64, suffix: tokenizer.suffix.len() as u64 };
-        let fixed = length.filter(|_| one_token_a_letter(tokenizer, applied.alphabet)).map(|letters| letters + special);
+        let fixed = length.filter(|_| one_token_a_letter(tokenizer, alphabet)).map(|letters| letters + special);
         let fixed =
             fixed.filter(|tokens| applied.policy == LengthPolicy::Truncate || applied.max_length.is_none_or(|most| *tokens <= most));
         let fixed = fixed.map(|tokens| applied.max_length.map_or(tokens, |most| tokens.min(most)));
@@ -124,6 +152,7 @@ impl Checker<'_> {
                     tokenizer: applied.tokenizer as u32,
                     max_length: applied.max_length,
                     policy: applied.policy,
+                    own_cell: false,
                 });
                 if let Some(emission) = self.emission.as_mut() {
                     emission.graph.lengths.push(Length { name: column_name.to_owned() });

@@ -1,7 +1,7 @@
 //! `data` declarations: a table's file, its typed columns and its split.
 
 use mgx_diag::{Diagnostic, Span, nearest};
-use mgx_ir::plan::{Alphabet, ColumnKind, ColumnSpec, DataSpec, EmptyPolicy, FileFormat, SplitSpec};
+use mgx_ir::plan::{Alphabet, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat, SplitSpec};
 
 use super::Checker;
 use super::expr::Scope;
@@ -17,9 +17,11 @@ pub struct Table {
     pub spec: DataSpec,
     /// The place of each column's declaration, in the order of the spec.
     pub column_spans: Vec<Span>,
+    /// Names of the file's columns.
+    pub header: Vec<String>,
 }
 
-const COLUMN_TYPES: &str = "dna, rna, protein, text, class(…), real, id";
+const COLUMN_TYPES: &str = "dna, rna, protein, text, class(…), real, counts, id";
 
 impl Checker<'_> {
     /// The table of a `data` declaration, read once per experiment.
@@ -78,13 +80,19 @@ impl Checker<'_> {
             None => SplitSpec::None,
             Some(expr) => self.split_spec(expr, &columns, item.file)?,
         };
+        let mut headers = Vec::new();
         match self.world.table_header(&path, format) {
             Ok(header) => {
+                headers.clone_from(&header);
                 for (column, span) in columns.iter().zip(&column_spans) {
-                    if !header.contains(&column.header) {
-                        self.missing_column(column, *span, &header, &path, data.source.span);
-                        ok = false;
+                    for wanted in own_headers(column) {
+                        if !header.contains(wanted) {
+                            let name = (*wanted == column.header).then_some(column.name.as_str());
+                            self.missing_header(wanted, name, *span, &header, &path, data.source.span);
+                            ok = false;
+                        }
                     }
+                    ok &= self.check_triples(column, *span);
                 }
                 if let (SplitSpec::Column { header: wanted }, Some(expr)) = (&split, field_value(&data.body, "split"))
                     && !header.contains(wanted)
@@ -99,11 +107,26 @@ impl Checker<'_> {
                 ok = false;
             }
         }
-        ok.then(|| Table { item, spec: DataSpec { name: name.text.clone(), path, format, columns, split }, column_spans })
+        ok.then(|| Table { item, spec: DataSpec { name: name.text.clone(), path, format, columns, split }, column_spans, header: headers })
     }
 
-    fn missing_column(&mut self, column: &ColumnSpec, span: Span, header: &[String], path: &str, source: Span) {
-        self.missing_header(&column.header, Some(&column.name), span, header, path, source);
+    /// The file of triples of a column of counts must have their columns.
+    fn check_triples(&mut self, column: &ColumnSpec, span: Span) -> bool {
+        let ColumnKind::Counts { source: CountSource::Long { path, format, cell, gene, count }, .. } = &column.kind else { return true };
+        match self.world.table_header(path, *format) {
+            Ok(header) => {
+                let missing: Vec<&String> = [cell, gene, count].into_iter().filter(|wanted| !header.contains(wanted)).collect();
+                for wanted in &missing {
+                    self.missing_header(wanted, None, span, &header, path, span);
+                }
+                missing.is_empty()
+            }
+            Err(mut diagnostic) => {
+                diagnostic.labels.insert(0, mgx_diag::Label { span, text: "its counts are in this file".to_owned() });
+                self.report(diagnostic);
+                false
+            }
+        }
     }
 
     /// A column that the file lacks; `name` is its name in the program, where it has one.
@@ -168,25 +191,30 @@ impl Checker<'_> {
             self.report(Diagnostic::error("E0503", usage).label(source.span, "the path is missing"));
             return None;
         };
+        let format = format.map_or_else(|| self.format_of(&path, source.span), Some)?;
+        Some((path, format))
+    }
+
+    /// The format that the ending of a table's name stands for.
+    pub fn format_of(&mut self, path: &str, span: Span) -> Option<FileFormat> {
         let ending = path.rsplit('.').next().unwrap_or_default().to_lowercase();
-        let format = format.or(match ending.as_str() {
+        let format = match ending.as_str() {
             "csv" => Some(FileFormat::Csv),
             "tsv" | "tab" => Some(FileFormat::Tsv),
             "parquet" | "pq" => Some(FileFormat::Parquet),
             _ => None,
-        });
-        let Some(format) = format else {
+        };
+        if format.is_none() {
             let diagnostic =
-                Diagnostic::error("E0511", format!("the format of `{path}` is not known from its name")).label(source.span, "this table");
+                Diagnostic::error("E0511", format!("the format of `{path}` is not known from its name")).label(span, "this table");
             self.report(match ending.as_str() {
                 "fasta" | "fa" | "fas" | "fna" | "ffn" | "faa" | "frn" => diagnostic.help(format!("write `fasta(\"{path}\")`")),
                 "gz" | "bz2" | "xz" | "zst" | "zip" => diagnostic.help("unpack the file first"),
                 "xlsx" | "xls" | "ods" => diagnostic.help("save the sheet as .csv"),
                 _ => diagnostic.help("say `table(\"…\", format = tsv)`; formats are csv, tsv and parquet, and `fasta(\"…\")`"),
             });
-            return None;
-        };
-        Some((path, format))
+        }
+        format
     }
 
     pub fn text_of(&mut self, expr: &Expr, scope: &mut Scope) -> Option<String> {
@@ -250,9 +278,10 @@ impl Checker<'_> {
             (Some(alphabet), _) => self.sequence_kind(alphabet, &name.text, args, &mut scope)?,
             (None, "class") => ColumnKind::Class { names: self.class_names(args, ty.span, &mut scope)? },
             (None, "real") => ColumnKind::Real,
+            (None, "counts") => self.counts_kind(args, ty.span, &mut scope)?,
             (None, "id") => ColumnKind::Text,
             (None, other) => {
-                let known = ["dna", "rna", "protein", "text", "class", "real", "id"];
+                let known = ["dna", "rna", "protein", "text", "class", "real", "counts", "id"];
                 let mut diagnostic =
                     Diagnostic::error("E0314", format!("there is no column type `{other}`")).label(name.span, "unknown type");
                 diagnostic = match nearest(other, known) {
@@ -381,6 +410,17 @@ impl Checker<'_> {
         };
         self.report(diagnostic);
         Value::Error
+    }
+}
+
+/// The headers that a column reads besides those of genes: its own, and what it names.
+pub fn own_headers(column: &ColumnSpec) -> Vec<&String> {
+    match &column.kind {
+        ColumnKind::Counts { source, neighbors } => {
+            let id = matches!(source, CountSource::Long { .. }).then_some(&column.header);
+            id.into_iter().chain(neighbors.iter().flat_map(|spec| [&spec.x, &spec.y])).collect()
+        }
+        _ => vec![&column.header],
     }
 }
 

@@ -10,6 +10,9 @@ use super::value::{Env, Value};
 use crate::syntax::ast::{Body, Expr, ExprKind, Field, FieldKind, ItemKind};
 
 const FIELDS: [&str; 10] = ["kind", "definition", "vocabulary", "unknown", "separator", "case", "prefix", "suffix", "special", "replace"];
+/// Fields of tokenizers of counts alone.
+const GENE_FIELDS: [&str; 7] = ["names", "scale", "appended", "appended_above", "multiple", "round", "total"];
+const KINDS: [&str; 6] = ["greedy", "wordpiece", "library", "all_genes", "expressed_genes", "ranked_genes"];
 
 impl Checker<'_> {
     /// Reads a tokenizer's declaration. `file(…)` and `config(…)` in it are those of the checkpoint at hand.
@@ -24,12 +27,12 @@ impl Checker<'_> {
         let mut scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
         self.unique_fields(body);
         for field in &body.fields {
-            if !FIELDS.contains(&field.name.text.as_str()) {
-                self.unknown_option("tokenizer", &field.name, FIELDS.into_iter());
+            if !FIELDS.iter().chain(&GENE_FIELDS).any(|known| *known == field.name.text) {
+                self.unknown_option("tokenizer", &field.name, FIELDS.into_iter().chain(GENE_FIELDS));
                 return None;
             }
         }
-        let kind = self.word(body, "kind", &["greedy", "wordpiece", "library"], &mut scope)?;
+        let kind = self.word(body, "kind", &KINDS, &mut scope)?;
         if kind.as_deref() == Some("library") {
             return self.defined_tokenizer(&handle.name.text, body, &mut scope);
         }
@@ -58,6 +61,9 @@ impl Checker<'_> {
         let special = ids(self, "special", &mut scope)?;
         let unknown = self.unknown_rule(body, &id_of, &mut scope)?;
         let kind = match kind.as_deref() {
+            Some(genes @ ("all_genes" | "expressed_genes" | "ranked_genes")) => {
+                self.gene_kind(genes, body, vocabulary.len(), &mut scope)?
+            }
             Some("wordpiece") => match unknown {
                 Unknown::Run { id } | Unknown::Each { id } => TokenizerKind::WordPiece { unknown: id },
                 Unknown::Error => {
@@ -95,7 +101,7 @@ impl Checker<'_> {
     }
 
     /// A field that is a list of texts; empty where it is missing.
-    fn texts(&mut self, body: &Body, name: &str, scope: &mut Scope) -> Option<Vec<String>> {
+    pub fn texts(&mut self, body: &Body, name: &str, scope: &mut Scope) -> Option<Vec<String>> {
         let Some(expr) = field_value(body, name) else { return Some(Vec::new()) };
         match self.eval(expr, scope) {
             Value::List(items) => {
@@ -118,7 +124,7 @@ impl Checker<'_> {
     }
 
     /// A field that is one of a few words.
-    fn word(&mut self, body: &Body, name: &str, words: &[&str], scope: &mut Scope) -> Option<Option<String>> {
+    pub fn word(&mut self, body: &Body, name: &str, words: &[&str], scope: &mut Scope) -> Option<Option<String>> {
         let Some(expr) = field_value(body, name) else { return Some(None) };
         let text = match &expr.kind {
             ExprKind::Name(word) => Some(word.clone()),
@@ -189,7 +195,7 @@ impl Checker<'_> {
     }
 }
 
-fn field<'a>(body: &'a Body, name: &str) -> Option<&'a Field> {
+pub fn field<'a>(body: &'a Body, name: &str) -> Option<&'a Field> {
     body.fields.iter().find(|field| field.name.text == name)
 }
 
@@ -222,7 +228,7 @@ pub fn one_token_a_letter(tokenizer: &TokenizerSpec, alphabet: Alphabet) -> bool
                 return false;
             }
         }
-        TokenizerKind::WordPiece { .. } | TokenizerKind::Library { .. } => return false,
+        TokenizerKind::WordPiece { .. } | TokenizerKind::Library { .. } | TokenizerKind::Genes { .. } => return false,
     }
     // An entry of several letters could swallow its neighbours.
     !tokenizer

@@ -130,6 +130,14 @@ pub struct PendingBackbone {
     pub applied: RefCell<Option<Rc<AppliedBackbone>>>,
 }
 
+/// What a backbone reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    Sequence(Alphabet),
+    /// Counts of genes.
+    Counts,
+}
+
 /// A backbone that stands in the program.
 #[derive(Debug)]
 pub struct AppliedBackbone {
@@ -137,9 +145,9 @@ pub struct AppliedBackbone {
     pub instance: Rc<Instance>,
     /// Index in the experiment's tokenizers.
     pub tokenizer: usize,
-    pub alphabet: Alphabet,
+    pub reads: Reads,
     /// Where `input = …` is declared.
-    pub alphabet_span: Span,
+    pub reads_span: Span,
     pub max_length: Option<u64>,
     pub policy: LengthPolicy,
 }

@@ -203,8 +203,11 @@ fn train_spec(settings: &TrainSettings) -> TrainSpec {
 /// Bytes of the host's inputs for a batch of samples with these lengths.
 pub fn input_bytes(inputs: &[InputSpec], samples: &[Vec<u64>]) -> u64 {
     let elements = |input: &InputSpec, lengths: &[u64]| match &input.source {
-        InputSource::Tokens { length } => lengths.get(length.0 as usize).copied().unwrap_or(0),
-        InputSource::FixedTokens { tokens, .. } => *tokens,
+        InputSource::Tokens { length }
+        | InputSource::TokenCounts { length }
+        | InputSource::TokenTotals { length }
+        | InputSource::TokenCells { length, .. } => lengths.get(length.0 as usize).copied().unwrap_or(0),
+        InputSource::FixedTokens { tokens: elements, .. } | InputSource::AllCounts { genes: elements, .. } => *elements,
         InputSource::Class { .. } | InputSource::Real { .. } => 1,
     };
     inputs.iter().flat_map(|input| samples.iter().map(move |lengths| elements(input, lengths) * 4)).sum()

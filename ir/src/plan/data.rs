@@ -44,6 +44,8 @@ pub enum ColumnKind {
     Real,
     /// Carried along, never looked at (identifiers).
     Text,
+    /// How often each gene was counted in a cell, and in its neighbours where they belong to the sample.
+    Counts { source: CountSource, neighbors: Option<NeighborSpec> },
 }
 
 /// A column of a table.
@@ -88,6 +90,23 @@ pub struct DataSpec {
     pub split: SplitSpec,
 }
 
+/// Where counts by gene stand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum CountSource {
+    /// In one column of the table for each of these genes; of equal headers the first counts.
+    Wide { genes: Vec<String> },
+    /// In a file of triples (these three headers), found by the cell's name in the table's column. What has no triple is zero.
+    Long { path: String, format: FileFormat, cell: String, gene: String, count: String },
+}
+
+/// The cells nearest to a cell of the same table, by the coordinates in two columns (headers).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeighborSpec {
+    pub count: u64,
+    pub x: String,
+    pub y: String,
+}
+
 /// What an unknown character becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unknown {
@@ -118,6 +137,23 @@ pub enum TokenizerKind {
     /// What the text of a `tokenizer.json` defines, run by Hugging Face's library: normalisation, pieces, special tokens in the text. Its truncation and
     /// padding do not count, nor the tokens that it puts around a text: those are `prefix` and `suffix`.
     Library { definition: String },
+    /// Counts of genes. The vocabulary is the list of genes; `names`, where there are any, are other names of its entries, in its order
+    /// (empty: none).
+    Genes { order: GeneOrder, names: Vec<String> },
+}
+
+/// Which genes of a cell become tokens, and in which order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum GeneOrder {
+    /// Every gene of the list, in its order.
+    All,
+    /// The genes with a count above zero, in the order of the list. `appended` tokens follow each cell, numbered on from the list, if the
+    /// cell's total is above `appended_above`. The sample is filled to a multiple of `multiple` with tokens of the next number. `bf16`:
+    /// counts and totals are rounded to bfloat16. `total`: what the table names so is the total of a cell, instead of the sum of its counts.
+    Expressed { appended: u32, appended_above: f64, multiple: u32, bf16: bool, total: Option<String> },
+    /// The genes with a count above zero by falling `count / total / scale[gene]` (equal ones in the order of the list), between prefix and
+    /// suffix.
+    Ranked { scale: Vec<f64> },
 }
 
 /// How text becomes token ids. The layout is `prefix`, the text's tokens, `suffix`.
@@ -156,6 +192,9 @@ pub struct LengthSpec {
     pub tokenizer: u32,
     pub max_length: Option<u64>,
     pub policy: LengthPolicy,
+    /// Of a column of counts: only the tokens of the row's own cell are counted, not those of its neighbours.
+    #[serde(default)]
+    pub own_cell: bool,
 }
 
 /// A per-sample input of the programs.
@@ -165,12 +204,30 @@ pub struct InputSpec {
     pub source: InputSource,
 }
 
+/// A number of a cell in a sample of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CellNumber {
+    /// 0 for the cell of the row, then its neighbours from the nearest.
+    Index,
+    X,
+    Y,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum InputSource {
     /// The token ids of this length's column: I32.
     Tokens { length: LengthId },
     /// The token ids of a column whose token count is the same for all rows.
     FixedTokens { data: u32, column: String, tokenizer: u32, tokens: u64 },
+    /// The counts of all genes of a tokenizer's list, as many as `genes`: F32.
+    AllCounts { data: u32, column: String, tokenizer: u32, genes: u64 },
+    /// For each token of this length its count (0 for tokens that are no genes): F32.
+    TokenCounts { length: LengthId },
+    /// For each token of this length the total of its cell (0 for tokens that belong to none): F32.
+    TokenTotals { length: LengthId },
+    /// For each token of this length something of the cell that it belongs to: I32. `fill` stands at tokens that belong to none.
+    TokenCells { length: LengthId, what: CellNumber, fill: i32 },
     /// The class number of a class column: I32, no axes.
     Class { data: u32, column: String },
     /// The number in a real column: F32, no axes.

@@ -11,8 +11,8 @@ mod train;
 
 pub use batch::{Batch, InputData, Sample};
 pub use data::{
-    Alphabet, Casing, ColumnKind, ColumnSpec, DataSpec, EmptyPolicy, FileFormat, Generator, InputSource, InputSpec, LengthPolicy,
-    LengthSpec, SplitSpec, TokenizerKind, TokenizerSpec, Unknown,
+    Alphabet, Casing, CellNumber, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat, GeneOrder, Generator,
+    InputSource, InputSpec, LengthPolicy, LengthSpec, NeighborSpec, SplitSpec, TokenizerKind, TokenizerSpec, Unknown,
 };
 pub use params::{Init, Memory, ParamSpec, WeightsSpec};
 pub use program::{

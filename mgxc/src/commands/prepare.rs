@@ -70,6 +70,7 @@ pub fn prepare(file: &Path, experiment: Option<&str>, overrides: &[Override], la
         labels: labels == Labels::Needed,
     };
     let data = Data::read(&source).map_err(fail)?;
+    report::print(data.warnings(), &sources);
     warn_truncated(&data, &sources);
     let plan = plan::build(&evaluation, training.as_ref(), &data.capacity(evaluation.batch)).map_err(fail)?;
     Ok(Prepared { sources, folder: world.root, experiment: evaluation, resolved, plan, data })

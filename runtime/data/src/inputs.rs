@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
+use std::sync::Arc;
 
 use arrow::array::{Array, Float64Array, Int32Array};
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{Batch, InputData, InputSource, InputSpec, LengthPolicy, LengthSpec, Sample, TokenizerSpec};
+use mgx_ir::plan::{Batch, CellNumber, InputData, InputSource, InputSpec, LengthPolicy, LengthSpec, Sample, TokenizerKind, TokenizerSpec};
 
+use crate::genes::GeneColumn;
 use crate::table::{Column, Table, Values};
 use crate::tokenizer::Tokenizer;
 
@@ -29,15 +31,43 @@ pub struct Truncation {
 pub struct InputBuilder {
     rows: u64,
     /// By `LengthId`.
-    lengths: Vec<TokenColumn>,
+    lengths: Vec<Counted>,
     inputs: Vec<(String, Source)>,
     truncations: Vec<Truncation>,
+    warnings: Vec<Diagnostic>,
+}
+
+/// What a length counts.
+#[derive(Debug)]
+enum Counted {
+    Text(TokenColumn),
+    Genes { column: Arc<GeneColumn>, own_cell: bool },
+}
+
+impl Counted {
+    fn count(&self, row: u64) -> u64 {
+        match self {
+            Self::Text(column) => column.count(row),
+            Self::Genes { column, own_cell } => column.count(row, *own_cell),
+        }
+    }
+
+    fn gather(&self, rows: &[u64]) -> Vec<i32> {
+        match self {
+            Self::Text(column) => column.gather(rows),
+            Self::Genes { column, own_cell } => column.ids(rows, *own_cell),
+        }
+    }
 }
 
 #[derive(Debug)]
 enum Source {
     Length(usize),
     Fixed(TokenColumn),
+    AllCounts(Arc<GeneColumn>, u64),
+    TokenCounts(Arc<GeneColumn>),
+    TokenTotals(Arc<GeneColumn>),
+    TokenCells(Arc<GeneColumn>, CellNumber, i32),
     Class(Int32Array),
     Real(Float64Array),
 }
@@ -47,22 +77,51 @@ impl InputBuilder {
     /// no labels); `tables` is by the index in `Plan::data`. All inputs of a program come from one table.
     ///
     /// # Errors
-    /// E0512 for a column that was not read, E0530 for sequences that are too long where that is an error, E0531 for an unknown
+    /// Those of genes ([`GeneColumn::new`]); E0512 for a column that was not read, E0530 for sequences that are too long where that is an error, E0531 for an unknown
     /// character where that is an error, E0532 for a token count that is not the promised one, E0534 for inputs of several tables.
     pub fn new(tokenizers: &[TokenizerSpec], lengths: &[LengthSpec], inputs: &[InputSpec], tables: &[Table]) -> Result<Self, Diagnostic> {
         let table = only_table(lengths, inputs, tables)?;
-        let tokenizers: Vec<Tokenizer> = tokenizers.iter().map(Tokenizer::new).collect::<Result<_, _>>()?;
+        let specs = tokenizers;
+        let spec =
+            |index: u32| specs.get(index as usize).ok_or_else(|| Diagnostic::error("E0534", format!("the plan has no tokenizer {index}")));
+        let is_text = |spec: &TokenizerSpec| !matches!(spec.kind, TokenizerKind::Genes { .. });
+        let tokenizers: Vec<Option<Tokenizer>> =
+            specs.iter().map(|spec| is_text(spec).then(|| Tokenizer::new(spec)).transpose()).collect::<Result<_, _>>()?;
         let tokenizer = |index: u32| {
-            tokenizers.get(index as usize).ok_or_else(|| Diagnostic::error("E0534", format!("the plan has no tokenizer {index}")))
+            let found = tokenizers.get(index as usize).and_then(Option::as_ref);
+            found.ok_or_else(|| Diagnostic::error("E0534", format!("the plan has no tokenizer {index} of text")))
         };
         let mut truncations = Vec::new();
         let mut columns = Vec::with_capacity(lengths.len());
+        // Several lengths may be of one column; it is encoded once.
+        let mut encoded: Vec<(&LengthSpec, Arc<GeneColumn>)> = Vec::new();
         for length in lengths {
             let column = table.require(&length.column)?;
+            if !is_text(spec(length.tokenizer)?) {
+                let same = |other: &LengthSpec| {
+                    (&other.column, other.tokenizer, other.max_length) == (&length.column, length.tokenizer, length.max_length)
+                };
+                let genes = match encoded.iter().find(|(other, _)| same(other)) {
+                    Some((_, genes)) => Arc::clone(genes),
+                    None => {
+                        let genes = Arc::new(GeneColumn::new(table, column, spec(length.tokenizer)?, length.max_length)?);
+                        truncations.extend(check_policy(&genes.full, length, column, table)?);
+                        encoded.push((length, Arc::clone(&genes)));
+                        genes
+                    }
+                };
+                columns.push(Counted::Genes { column: genes, own_cell: length.own_cell });
+                continue;
+            }
             let tokens = TokenColumn::new(table, column, tokenizer(length.tokenizer)?, length.max_length)?;
-            truncations.extend(tokens.check_policy(length, column, table)?);
-            columns.push(tokens);
+            truncations.extend(check_policy(&tokens.full, length, column, table)?);
+            columns.push(Counted::Text(tokens));
         }
+        let genes_of = |length: u32| match columns.get(length as usize) {
+            Some(Counted::Genes { column, .. }) => Ok(Arc::clone(column)),
+            _ => Err(Diagnostic::error("E0534", format!("the plan has no length {length} of a column of counts"))),
+        };
+        let mut warnings: Vec<Diagnostic> = encoded.iter().flat_map(|(_, genes)| genes.warnings.clone()).collect();
         let mut sources = Vec::with_capacity(inputs.len());
         for input in inputs {
             let source = match &input.source {
@@ -79,6 +138,14 @@ impl InputBuilder {
                     encoded.check_count(*tokens, column, table)?;
                     Source::Fixed(encoded)
                 }
+                InputSource::AllCounts { column, tokenizer, genes, .. } => {
+                    let encoded = GeneColumn::new(table, table.require(column)?, spec(*tokenizer)?, None)?;
+                    warnings.extend(encoded.warnings.iter().cloned());
+                    Source::AllCounts(Arc::new(encoded), *genes)
+                }
+                InputSource::TokenCounts { length } => Source::TokenCounts(genes_of(length.0)?),
+                InputSource::TokenTotals { length } => Source::TokenTotals(genes_of(length.0)?),
+                InputSource::TokenCells { length, what, fill } => Source::TokenCells(genes_of(length.0)?, *what, *fill),
                 InputSource::Class { column, .. } => match &table.require(column)?.values {
                     Values::Class(values) => Source::Class(values.clone()),
                     _ => return Err(wrong_kind(&input.name, column, "class")),
@@ -90,7 +157,7 @@ impl InputBuilder {
             };
             sources.push((input.name.clone(), source));
         }
-        Ok(Self { rows: table.rows(), lengths: columns, inputs: sources, truncations })
+        Ok(Self { rows: table.rows(), lengths: columns, inputs: sources, truncations, warnings })
     }
 
     /// Number of rows of the table.
@@ -113,6 +180,11 @@ impl InputBuilder {
         &self.truncations
     }
 
+    /// What users should know of their data, once.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
     /// The batch of some rows (numbers below [`InputBuilder::rows`]), in their order. `random` is the key of the step.
     pub fn batch(&self, rows: &[u64], random: u64) -> Batch {
         let samples = rows.iter().map(|row| Sample { key: *row, lengths: self.lengths(*row) }).collect();
@@ -121,6 +193,10 @@ impl InputBuilder {
             let data = match source {
                 Source::Length(length) => InputData::I32(self.lengths[*length].gather(rows)),
                 Source::Fixed(column) => InputData::I32(column.gather(rows)),
+                Source::AllCounts(column, genes) => InputData::F32(column.dense(rows, *genes)),
+                Source::TokenCounts(column) => InputData::F32(column.counts(rows)),
+                Source::TokenTotals(column) => InputData::F32(column.totals(rows)),
+                Source::TokenCells(column, what, fill) => InputData::I32(column.cells(rows, *what, *fill)),
                 Source::Class(values) => InputData::I32(rows.iter().map(|row| values.value(*row as usize)).collect()),
                 Source::Real(values) => InputData::F32(rows.iter().map(|row| values.value(*row as usize) as f32).collect()),
             };
@@ -133,8 +209,13 @@ impl InputBuilder {
 /// The one table that all lengths and inputs read.
 fn only_table<'a>(lengths: &[LengthSpec], inputs: &[InputSpec], tables: &'a [Table]) -> Result<&'a Table, Diagnostic> {
     let of_input = |input: &InputSpec| match &input.source {
-        InputSource::Tokens { .. } => None,
-        InputSource::FixedTokens { data, .. } | InputSource::Class { data, .. } | InputSource::Real { data, .. } => Some(*data),
+        InputSource::Tokens { .. } | InputSource::TokenCounts { .. } | InputSource::TokenTotals { .. } | InputSource::TokenCells { .. } => {
+            None
+        }
+        InputSource::FixedTokens { data, .. }
+        | InputSource::AllCounts { data, .. }
+        | InputSource::Class { data, .. }
+        | InputSource::Real { data, .. } => Some(*data),
     };
     let mut used: Vec<u32> = lengths.iter().map(|length| length.data).chain(inputs.iter().filter_map(of_input)).collect();
     used.sort_unstable();
@@ -259,27 +340,6 @@ impl TokenColumn {
         ids
     }
 
-    /// What the length's policy says about rows that were cut.
-    fn check_policy(&self, length: &LengthSpec, column: &Column, table: &Table) -> Result<Option<Truncation>, Diagnostic> {
-        let Some(max_length) = length.max_length else { return Ok(None) };
-        let rows = self.full.iter().filter(|count| **count > max_length).count() as u64;
-        let Some((row, longest)) = self.full.iter().enumerate().max_by_key(|(row, count)| (**count, std::cmp::Reverse(*row))) else {
-            return Ok(None);
-        };
-        if rows == 0 {
-            return Ok(None);
-        }
-        if length.policy == LengthPolicy::Truncate {
-            return Ok(Some(Truncation { length: length.name.clone(), rows, longest: *longest, max_length }));
-        }
-        let total = self.full.len();
-        let header = &column.spec.header;
-        let message = format!("{rows} of {total} sequences in column `{header}` have more than {max_length} tokens");
-        Err(Diagnostic::error("E0530", message)
-            .note(format!("the longest has {longest}: {}", table.places().describe(row as u64)))
-            .help(format!("raise `max_length` to {longest} if the model allows it, or write `too_long = truncate` to cut them")))
-    }
-
     fn check_count(&self, expected: u64, column: &Column, table: &Table) -> Result<(), Diagnostic> {
         let Some(row) = self.full.iter().position(|count| *count != expected) else { return Ok(()) };
         let place = table.places().describe(row as u64);
@@ -289,4 +349,25 @@ impl TokenColumn {
         );
         Err(Diagnostic::error("E0532", message).help("unknown or white-space characters change the number of tokens; correct the row"))
     }
+}
+
+/// What the length's policy says about rows that were cut.
+fn check_policy(full: &[u64], length: &LengthSpec, column: &Column, table: &Table) -> Result<Option<Truncation>, Diagnostic> {
+    let Some(max_length) = length.max_length else { return Ok(None) };
+    let rows = full.iter().filter(|count| **count > max_length).count() as u64;
+    let Some((row, longest)) = full.iter().enumerate().max_by_key(|(row, count)| (**count, std::cmp::Reverse(*row))) else {
+        return Ok(None);
+    };
+    if rows == 0 {
+        return Ok(None);
+    }
+    if length.policy == LengthPolicy::Truncate {
+        return Ok(Some(Truncation { length: length.name.clone(), rows, longest: *longest, max_length }));
+    }
+    let total = full.len();
+    let header = &column.spec.header;
+    let message = format!("{rows} of {total} sequences in column `{header}` have more than {max_length} tokens");
+    Err(Diagnostic::error("E0530", message)
+        .note(format!("the longest has {longest}: {}", table.places().describe(row as u64)))
+        .help(format!("raise `max_length` to {longest} if the model allows it, or write `too_long = truncate` to cut them")))
 }

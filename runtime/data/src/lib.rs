@@ -11,6 +11,7 @@
 
 mod batches;
 mod capacity;
+mod genes;
 mod inputs;
 mod metrics;
 mod profile;
@@ -25,6 +26,6 @@ pub use inputs::{InputBuilder, Truncation};
 pub use metrics::{Predictions, Targets, metric};
 pub use profile::{ClassCount, ColumnProfile, ColumnSummary, DataProfile, LengthCount, LetterCount, profile, profile_table};
 pub use split::{Part, Split, check_training_classes, split};
-pub use table::{Column, Places, Table, Values, format_of, header};
+pub use table::{Column, Counts, Places, Table, Values, format_of, header};
 pub use tokenizer::{Encoding, Tokenizer, UnknownCharacter, read_vocabulary};
 pub use write::{Embeddings, OutputValues, PredictionColumns, prediction_columns, write_atomically, write_embeddings};

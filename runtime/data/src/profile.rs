@@ -59,6 +59,12 @@ pub enum ColumnSummary {
     Text {
         distinct: u64,
     },
+    /// `genes` in the file; the means are over cells: of genes with a count above zero, and of the sum of the counts.
+    Counts {
+        genes: u64,
+        mean_expressed: f64,
+        mean_total: f64,
+    },
 }
 
 /// How many rows have a length. Lengths that no row has are left out; ascending.
@@ -140,6 +146,15 @@ fn summary(column: &Column) -> ColumnSummary {
                 }
             }
             ColumnSummary::Class { classes }
+        }
+        (Values::Counts(counts), _) => {
+            let rows = counts.rows().max(1) as f64;
+            let (mut expressed, mut total) = (0_u64, 0.0);
+            for (_, count) in (0..counts.rows()).flat_map(|row| counts.row(row)) {
+                expressed += 1;
+                total += f64::from(count);
+            }
+            ColumnSummary::Counts { genes: counts.genes().len() as u64, mean_expressed: expressed as f64 / rows, mean_total: total / rows }
         }
         (Values::Real(values), _) => {
             let values = values.values();

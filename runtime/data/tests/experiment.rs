@@ -48,7 +48,7 @@ fn dna_tokenizer() -> TokenizerSpec {
 }
 
 fn length(max_length: Option<u64>, policy: LengthPolicy) -> LengthSpec {
-    LengthSpec { name: "seq".into(), data: 0, column: "sequence".into(), tokenizer: 0, max_length, policy }
+    LengthSpec { name: "seq".into(), data: 0, column: "sequence".into(), tokenizer: 0, max_length, policy, own_cell: false }
 }
 
 fn inputs() -> Vec<InputSpec> {

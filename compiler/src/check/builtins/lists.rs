@@ -71,3 +71,38 @@ pub fn init(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
         _ => Init::Constant(number),
     }))
 }
+
+/// `gene_list("scfoundation")`: the genes of a list of the library, in its order; `gene_list("scfoundation", "ensembl")`: another of its columns,
+/// as texts (empty where there is none), or as numbers where all are.
+pub fn gene_list(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let name = super::text(checker, given, 0)?.unwrap_or_default();
+    let Some(list) = crate::stdlib::gene_list(&name) else {
+        let known: Vec<&str> = crate::stdlib::gene_lists().collect();
+        let diagnostic = Diagnostic::error("E0316", format!("the library has no list of genes `{name}`")).label(given.span, "not found");
+        checker
+            .report(diagnostic.help(format!("its lists are {}; `file(\"genes.txt\")` reads one of a folder of weights", known.join(", "))));
+        return None;
+    };
+    let mut lines = list.lines();
+    let columns: Vec<&str> = lines.next().unwrap_or_default().split('\t').collect();
+    let wanted = match given.positional.get(1) {
+        None => columns.first().map(|first| (*first).to_owned()),
+        Some(_) => super::text(checker, given, 1)?,
+    };
+    let Some(place) = columns.iter().position(|column| Some(*column) == wanted.as_deref()) else {
+        let diagnostic =
+            Diagnostic::error("E0316", format!("the list of genes `{name}` has no such column")).label(given.span, "not found");
+        checker.report(diagnostic.help(format!("its columns are {}", columns.join(", "))));
+        return None;
+    };
+    let texts: Vec<&str> = lines.map(|line| line.split('\t').nth(place).unwrap_or_default()).collect();
+    // An empty field of a column of numbers is 1: what a gene without a known median is divided by.
+    let numbers: Option<Vec<f64>> = texts.iter().map(|text| if text.is_empty() { Some(1.0) } else { text.parse().ok() }).collect();
+    let items = match numbers {
+        Some(numbers) if texts.iter().any(|text| !text.is_empty()) => {
+            numbers.into_iter().map(|number| Value::Float(Some(number))).collect()
+        }
+        _ => texts.into_iter().map(|text| Value::Str(Some(text.to_owned()))).collect(),
+    };
+    Some(Value::List(Rc::new(items)))
+}

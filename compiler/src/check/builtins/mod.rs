@@ -36,6 +36,7 @@ pub const NAMES: &[&str] = &[
     "floor",
     "folder",
     "gather",
+    "gene_list",
     "has_file",
     "head",
     "hub",
@@ -108,7 +109,7 @@ fn signature(name: &str) -> (&'static [&'static str], usize) {
         "hub" => (&["revision"], 1),
         "concat" => (&[], usize::MAX),
         "select" => (&[], 3),
-        "round" | "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" | "file" => (&[], 2),
+        "round" | "file" | "gene_list" | "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" => (&[], 2),
         _ => (&[], 1),
     }
 }
@@ -217,6 +218,7 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
         "config" => checkpoint::config(checker, given),
         "has_file" => checkpoint::has_file(checker, given),
         "tokenizer_config" => checkpoint::tokenizer_config(checker, given),
+        "gene_list" => lists::gene_list(checker, given),
         "file" => checkpoint::file_lines(checker, given),
         "int" => {
             let [(value, _)] = given.positional.as_slice() else { return wrong(checker, given, "one number") };

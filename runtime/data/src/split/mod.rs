@@ -106,7 +106,7 @@ fn check_parts(table: &Table, split: &Split, fractions: [f64; 3]) -> Result<(), 
 fn strata(table: &Table, name: &str) -> Result<Vec<u64>, Diagnostic> {
     match &table.require(name)?.values {
         Values::Class(values) => Ok(values.values().iter().map(|class| *class as u64).collect()),
-        Values::Text(_) | Values::Real(_) => {
+        Values::Text(_) | Values::Real(_) | Values::Counts(_) => {
             let found = Diagnostic::error("E0527", format!("the split is stratified by `{name}`, which is not a class column"));
             Err(found.help("stratify by a class column; rows with equal text are kept together by `group`"))
         }
@@ -127,6 +127,10 @@ fn groups(column: &Column) -> Vec<u64> {
         Values::Text(values) => number(values.iter()),
         Values::Class(values) => number(values.iter()),
         Values::Real(values) => number(values.values().iter().map(|value| value.to_bits())),
+        // Cells with the same counts.
+        Values::Counts(counts) => {
+            number((0..counts.rows()).map(|row| counts.row(row).map(|(gene, count)| (gene, count.to_bits())).collect::<Vec<_>>()))
+        }
     }
 }
 

@@ -48,6 +48,23 @@ pub(super) fn read(path: &Path, delimiter: u8, wanted: &[Wanted]) -> Result<RawT
     })
 }
 
+/// Gives each row after the header, by its number and its fields.
+pub(super) fn each_record(
+    path: &Path,
+    delimiter: u8,
+    take: &mut dyn FnMut(usize, &ByteRecord) -> Result<(), Diagnostic>,
+) -> Result<(), Diagnostic> {
+    let mut reader = reader(path, delimiter)?;
+    header_of(&mut reader, path)?;
+    let mut record = ByteRecord::new();
+    let mut row = 0;
+    while reader.read_byte_record(&mut record).map_err(|error| failed(path, &error))? {
+        take(row, &record)?;
+        row += 1;
+    }
+    Ok(())
+}
+
 fn reader(path: &Path, delimiter: u8) -> Result<Reader<BufReader<File>>, Diagnostic> {
     // The header is read as the first record: what the reader would make of it itself cannot be told from a row.
     Ok(ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(false).from_reader(BufReader::new(open(path)?)))

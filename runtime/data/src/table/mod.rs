@@ -5,6 +5,7 @@
 //! where it is, in the words of the file (row, line, column, position).
 
 mod contain;
+mod counts;
 mod delimited;
 mod fasta;
 mod header;
@@ -20,6 +21,7 @@ use arrow::array::{Float64Array, Int32Array, LargeStringArray};
 use mgx_diag::{Diagnostic, nearest};
 use mgx_ir::plan::{ColumnKind, ColumnSpec, DataSpec, FileFormat, SplitSpec};
 
+pub use counts::Counts;
 pub use header::{format_of, header};
 pub use places::Places;
 
@@ -35,6 +37,8 @@ pub enum Values {
     Class(Int32Array),
     /// Of a `Real` column; finite.
     Real(Float64Array),
+    /// Of a `Counts` column.
+    Counts(Box<Counts>),
 }
 
 /// A column of a [`Table`].
@@ -49,7 +53,7 @@ impl Column {
     pub fn text(&self, row: u64) -> &str {
         match &self.values {
             Values::Text(values) => values.value(row as usize),
-            Values::Class(_) | Values::Real(_) => "",
+            Values::Class(_) | Values::Real(_) | Values::Counts(_) => "",
         }
     }
 
@@ -62,6 +66,7 @@ impl Column {
             }
             (Values::Class(values), _) => values.value(row as usize).to_string(),
             (Values::Real(values), _) => values.value(row as usize).to_string(),
+            (Values::Counts(_), _) => String::new(),
         }
     }
 
@@ -101,8 +106,11 @@ impl Table {
     pub fn read_columns(spec: &DataSpec, folder: &Path, wanted: impl Fn(&ColumnSpec) -> bool) -> Result<Table, Diagnostic> {
         let path = folder.join(&spec.path);
         let kept: Vec<&ColumnSpec> = spec.columns.iter().filter(|column| wanted(column)).collect();
-        let mut requests: Vec<Wanted> =
-            kept.iter().map(|column| Wanted { header: column.header.clone(), number: matches!(column.kind, ColumnKind::Real) }).collect();
+        let request = |column: &&ColumnSpec| match &column.kind {
+            ColumnKind::Counts { source, neighbors } => counts::wanted(&column.header, source, neighbors.as_ref()),
+            kind => vec![Wanted { header: column.header.clone(), number: matches!(kind, ColumnKind::Real) }],
+        };
+        let mut requests: Vec<Wanted> = kept.iter().flat_map(request).collect();
         if let SplitSpec::Column { header } = &spec.split {
             requests.push(Wanted { header: header.clone(), number: false });
         }
@@ -118,8 +126,15 @@ impl Table {
         }
         let mut raw_columns = raw.columns.into_iter();
         let mut columns = Vec::with_capacity(kept.len());
-        for (column, values) in kept.into_iter().zip(raw_columns.by_ref()) {
-            let values = typed::check(column, values, &raw.places)?;
+        let place = counts::Place { path: &path, format: spec.format, folder, places: &raw.places };
+        for column in kept {
+            let values = match &column.kind {
+                ColumnKind::Counts { source, neighbors } => counts::read(column, source, neighbors.as_ref(), &mut raw_columns, &place)?,
+                _ => match raw_columns.next() {
+                    Some(values) => typed::check(column, values, &raw.places)?,
+                    None => return Err(Diagnostic::error("E0512", format!("the column `{}` was not read", column.header))),
+                },
+            };
             columns.push(Column { spec: column.clone(), values });
         }
         let split_values = raw_columns.next().and_then(raw::RawColumn::into_text);
@@ -174,6 +189,7 @@ pub(crate) fn table_of(columns: Vec<Column>) -> Table {
         Values::Text(values) => values.len(),
         Values::Class(values) => values.len(),
         Values::Real(values) => values.len(),
+        Values::Counts(counts) => counts.rows(),
     });
     Table {
         name: "table".to_owned(),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{cast, concat};
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, FieldRef, Float64Type};
 use mgx_diag::Diagnostic;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
@@ -57,6 +57,39 @@ fn read_columns(path: &Path, wanted: &[Wanted]) -> Result<RawTable, Diagnostic> 
         });
     }
     Ok(RawTable { rows, columns, places: Places::rows(path) })
+}
+
+/// Gives the batches of some columns as numbers, each with the number of its first row.
+pub(super) fn each_batch(
+    path: &Path,
+    columns: &[usize],
+    take: &mut dyn FnMut(usize, &[ArrayRef]) -> Result<(), Diagnostic>,
+) -> Result<(), Diagnostic> {
+    contained(|| batches(path, columns, take)).unwrap_or_else(|| Err(corrupt(path, &"its content does not make sense")))
+}
+
+fn batches(path: &Path, columns: &[usize], take: &mut dyn FnMut(usize, &[ArrayRef]) -> Result<(), Diagnostic>) -> Result<(), Diagnostic> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?).map_err(|error| corrupt(path, &error))?;
+    let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
+    let reader = builder.with_projection(mask).build().map_err(|error| corrupt(path, &error))?;
+    let mut first = 0;
+    for batch in reader {
+        let batch = batch.map_err(|error| corrupt(path, &error))?;
+        let schema = batch.schema();
+        let number = |(column, field): (&ArrayRef, &FieldRef)| {
+            let wanted = Wanted { header: field.name().clone(), number: true };
+            let values = convert(path, &wanted, column)?;
+            if values.data_type() == &DataType::Float64 {
+                return Ok(values);
+            }
+            Err(Diagnostic::error("E0518", format!("column `{}` of {} holds text, not counts", wanted.header, path.display()))
+                .help("a column of a gene holds counts; a column of something else is declared with its own type"))
+        };
+        let values: Vec<ArrayRef> = batch.columns().iter().zip(schema.fields()).map(number).collect::<Result<_, _>>()?;
+        take(first, &values)?;
+        first += batch.num_rows();
+    }
+    Ok(())
 }
 
 /// Numbers as f64 where numbers are wanted, everything else as text. Text stays text, so that a wrong number can be shown.

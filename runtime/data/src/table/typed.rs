@@ -24,6 +24,8 @@ pub(super) fn check(spec: &ColumnSpec, raw: RawColumn, places: &Places) -> Resul
         (RawColumn::Text(values), ColumnKind::Class { names }) => Values::Class(classes(&values, names, &mut report)),
         (RawColumn::Text(values), ColumnKind::Real) => Values::Real(parse_numbers(&values, &mut report)),
         (RawColumn::Number(values), ColumnKind::Real) => Values::Real(check_numbers(&values, &mut report)),
+        // Counts have a reader of their own.
+        (_, ColumnKind::Counts { .. }) => Values::Counts(Box::default()),
         // Readers give numbers only where a real column asked for them; their text form is right for every other kind.
         (RawColumn::Number(values), _) => {
             let text: LargeStringArray = values.iter().map(|value| value.map(|value| value.to_string())).collect();

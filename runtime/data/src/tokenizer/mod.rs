@@ -54,7 +54,7 @@ impl Tokenizer {
     /// Prepares a tokenizer. Of equal entries in the vocabulary the last one counts, as in BERT.
     ///
     /// # Errors
-    /// E0533 if the vocabulary is empty, a special, prefix or suffix id is outside it, or a definition is not one.
+    /// E0533 if the vocabulary is empty, a special, prefix or suffix id is outside it, or a definition is not one; E0534 for a tokenizer of counts.
     pub fn new(spec: &TokenizerSpec) -> Result<Self, Diagnostic> {
         if spec.vocabulary.is_empty() {
             return Err(Diagnostic::error("E0533", format!("the vocabulary of tokenizer `{}` is empty", spec.name)));
@@ -70,6 +70,9 @@ impl Tokenizer {
             TokenizerKind::Greedy { unknown, separator } => Method::Greedy(Box::new(Greedy::new(spec, *unknown, *separator))),
             TokenizerKind::WordPiece { unknown } => Method::WordPiece(Box::new(WordPiece::new(spec, *unknown))),
             TokenizerKind::Library { definition } => Method::Library(Library::new(&spec.name, definition)?),
+            TokenizerKind::Genes { .. } => {
+                return Err(Diagnostic::error("E0534", format!("tokenizer `{}` reads counts of genes, not text", spec.name)));
+            }
         };
         Ok(Self {
             name: spec.name.clone(),
