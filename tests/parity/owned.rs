@@ -32,12 +32,10 @@ const NOT_YET: &[(&str, &str)] = &[
     ("data_modules", "the reference's data modules"),
     ("diffusion", "diffusion"),
     ("fm4bio_rag", "alignments and structures as inputs"),
-    ("geneformer", "single cells"),
     ("heads", "heads of the reference's checkpoints"),
     ("inference_embed", "the experts of AIDO.Protein"),
     ("metrics", "all metrics of the reference"),
     ("regression_with_scaling", "scaled regression"),
-    ("scfoundation", "single cells"),
     ("schedulers", "the reference's schedulers"),
     ("scimilarity", "single cells"),
     ("train_mlm", "training with masks"),
@@ -53,6 +51,8 @@ const NOT_YET: &[(&str, &str)] = &[
 pub fn standing(case: &Case) -> Standing {
     match case.text("/family") {
         "cellfoundation" => return Standing::Owned(cells::aido_cell::run),
+        "geneformer" => return Standing::Owned(cells::geneformer::run),
+        "scfoundation" => return Standing::Owned(cells::scfoundation::run),
         "cell_preprocessing" => return Standing::Owned(cells::alignment::run),
         "rnabert" => return Standing::Owned(masked_lm::rnabert),
         "fm4bio" if !case.name.contains("rag") => return Standing::Owned(masked_lm::fm4bio),

@@ -2,6 +2,8 @@
 
 pub mod aido_cell;
 pub mod alignment;
+pub mod geneformer;
+pub mod scfoundation;
 
 use std::path::PathBuf;
 
