@@ -119,7 +119,7 @@ impl Bench {
         for (step, seconds) in program.steps.iter().zip(&seconds) {
             let kind = match &step.kind {
                 StepKind::Fused(_) => "fused",
-                StepKind::Contract(_) => "products",
+                StepKind::Contract(_) | StepKind::Routed(_) | StepKind::RoutedOuter(_) => "products",
                 StepKind::Attention(_) => "attention",
                 StepKind::AttentionGrad(_) => "attention gradient",
                 StepKind::Scatter(_) => "scatter",

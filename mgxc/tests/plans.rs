@@ -3,12 +3,12 @@
 use std::fs;
 use std::process::Command;
 
-/// The summary of an experiment that embeds RNA with a backbone.
-fn summary(backbone: &str, result: &str) -> serde_json::Value {
+/// The summary of an experiment that embeds sequences of a kind with a backbone.
+fn summary(kind: &str, backbone: &str, result: &str) -> serde_json::Value {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let name = backbone.split('(').next().unwrap_or(backbone);
     let program = format!(
-        "use std::backbones::{name}\nuse std::tasks::embed\ndata rows = table(\"rows.tsv\") {{\n  sequence: rna\n}}\n\
+        "use std::backbones::{name}\nuse std::tasks::embed\ndata rows = table(\"rows.tsv\") {{\n  sequence: {kind}\n}}\n\
          experiment sizes {{\n  encoder = {backbone}\n  hidden = rows.sequence |> encoder\n  task = embed({result})\n}}\n"
     );
     fs::write(folder.path().join("sizes.mgx"), program).expect("a file");
@@ -34,11 +34,22 @@ fn parameters_of_published_sizes_are_those_of_the_public_code() {
         (format!("aido_rna_masked_lm(from_scratch = true, {large})"), "hidden.logits", 1_611_593_744),
     ];
     for (backbone, result, expected) in cases {
-        let summary = summary(&backbone, result);
+        let summary = summary("rna", &backbone, result);
         assert_eq!(summary["parameters_total"], expected, "{backbone}");
         assert!(
             summary["flops_forward"].as_u64().is_some_and(|flops| flops > 2 * expected),
             "{backbone}: a product is two operations for each parameter and token"
         );
+    }
+}
+
+/// 16 billion parameters, of which a token uses two of eight experts: what the public class counts, and its card says.
+#[test]
+fn active_parameters_of_a_mixture_are_counted() {
+    let cases = [("aido_protein_16b", "hidden", 0), ("aido_protein2structoken_16b", "hidden.logits", 512 * 2304)];
+    for (backbone, result, head) in cases {
+        let summary = summary("protein", backbone, result);
+        assert_eq!(summary["parameters_total"], 16_059_195_648u64 + head, "{backbone}");
+        assert_eq!(summary["parameters_active"], 4_589_201_664u64 + head, "{backbone}");
     }
 }

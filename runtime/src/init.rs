@@ -122,6 +122,7 @@ mod tests {
             trainable: true,
             state: false,
             offset,
+            chosen: None,
             weights: None,
         }
     }

@@ -91,6 +91,8 @@ pub(crate) fn spans_of<'p>(program: &'p Program, output: &str) -> &'p [Span] {
         StepKind::Contract(step) => root(step.out) == buffer,
         StepKind::Attention(step) => root(step.out) == buffer,
         StepKind::Scatter(step) => root(step.out) == buffer,
+        StepKind::Routed(step) => root(step.out) == buffer,
+        StepKind::RoutedOuter(step) => root(step.out) == buffer,
         StepKind::AttentionGrad(_) => false,
     };
     program.steps.iter().rev().find(|step| writes(&step.kind)).map_or(&[], |step| &step.spans)

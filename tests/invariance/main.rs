@@ -24,6 +24,12 @@ fn rnabert(part: &'static str, training: bool) -> Subject {
     Subject { imports: "std::backbones::rnabert::RnaBert", part, reads, training }
 }
 
+fn mixture(training: bool) -> Subject {
+    let reads = Reads::Ids { embeddings: "Fm4Bio.embeddings" };
+    let part = "Fm4Bio(vocab = 16, hidden = 64, layers = 2, heads = 4, ffn = 96, experts = 5, chosen = 2)";
+    Subject { imports: "std::backbones::fm4bio::Fm4Bio", part, reads, training }
+}
+
 fn bert(training: bool) -> Subject {
     Subject { imports: "std::backbones::bert::Bert", part: BERT, reads: Reads::Ids { embeddings: "Bert.word" }, training }
 }
@@ -93,6 +99,11 @@ fn agrees(compiled: &Compiled, lengths: &[u64]) -> Outcome<()> {
 #[test]
 fn rnabert_in_evaluation() -> Outcome<()> {
     check(rnabert(RNABERT, false), &LENGTHS)
+}
+
+#[test]
+fn a_mixture_of_experts() -> Outcome<()> {
+    check(mixture(false), &LENGTHS)
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Checker<'_> {
         let Some(args) = self.unknown_args(&module.params, &mut scope, false) else { return };
         let args = args.into_iter().filter_map(|(name, value, span)| Some((name?.text, value, span))).collect();
         let pending = Pending { item, args, span: handle.name.span, name: RefCell::new(None), instance: RefCell::new(None) };
-        let Some(instance) = self.instantiate(&pending, "", "", false) else { return };
+        let Some(instance) = self.instantiate(&pending, "", "", Vec::new(), false) else { return };
         for member in &module.members {
             let MemberKind::Function(function) = &member.kind else { continue };
             let mut scope = Scope { file: item.file, env: instance.env.borrow().clone(), experiment: false, instance: None };

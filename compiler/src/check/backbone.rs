@@ -207,7 +207,7 @@ impl Checker<'_> {
             }
         }
         let outer_trainable = std::mem::replace(&mut self.trainable, !flag("frozen"));
-        let instance = self.instantiate(&network, &name, "", false);
+        let instance = self.instantiate(&network, &name, "", Vec::new(), false);
         self.trainable = outer_trainable;
         if let Some(instance) = &instance {
             self.check_vocabulary(instance, tokenizer, pending.span);

@@ -258,7 +258,7 @@ impl Checker<'_> {
                 let placed =
                     Pending { item: pending.item, args, span: pending.span, name: RefCell::new(None), instance: RefCell::new(None) };
                 let outer_trainable = std::mem::replace(&mut self.trainable, true);
-                let instance = self.instantiate(&placed, &name, "", false);
+                let instance = self.instantiate(&placed, &name, "", Vec::new(), false);
                 self.trainable = outer_trainable;
                 let Some(instance) = instance else { return Value::Error };
                 *pending.instance.borrow_mut() = Some(Rc::clone(&instance));

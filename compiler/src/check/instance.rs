@@ -14,7 +14,7 @@ use super::library::ItemRef;
 use super::size::Size;
 use super::value::{AxisRef, Env, Instance, Pending, Tensor, Value};
 use super::{Checker, ParamInfo};
-use crate::syntax::ast::{Arg, Expr, ItemKind, Member, MemberKind, Module, ModuleRole, Name, Param, Repeat};
+use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, Member, MemberKind, Module, ModuleRole, Name, Param, Repeat};
 
 /// `a.b`, or whichever is not empty.
 pub fn join(path: &str, name: &str) -> String {
@@ -68,14 +68,28 @@ impl Checker<'_> {
     }
 
     /// Places a module at a path: binds its parameters, checks its conditions, makes its members.
-    pub fn instantiate(&mut self, pending: &Pending, path: &str, key: &str, shallow: bool) -> Option<Rc<Instance>> {
+    pub fn instantiate(
+        &mut self,
+        pending: &Pending,
+        path: &str,
+        key: &str,
+        keys: Vec<(String, String)>,
+        shallow: bool,
+    ) -> Option<Rc<Instance>> {
         self.depth += 8;
-        let instance = if self.goes_on(pending.span) { self.instantiate_bounded(pending, path, key, shallow) } else { None };
+        let instance = if self.goes_on(pending.span) { self.instantiate_bounded(pending, path, key, keys, shallow) } else { None };
         self.depth -= 8;
         instance
     }
 
-    fn instantiate_bounded(&mut self, pending: &Pending, path: &str, key: &str, shallow: bool) -> Option<Rc<Instance>> {
+    fn instantiate_bounded(
+        &mut self,
+        pending: &Pending,
+        path: &str,
+        key: &str,
+        keys: Vec<(String, String)>,
+        shallow: bool,
+    ) -> Option<Rc<Instance>> {
         let handle = self.library.item(pending.item);
         let ItemKind::Module(module) = &handle.kind else { return None };
         let members = module.members.iter().map(|member| &member.name);
@@ -83,10 +97,16 @@ impl Checker<'_> {
         if module.role != ModuleRole::Task && !self.unique_names(members) {
             return None;
         }
+        if let Some((name, _)) = keys.iter().find(|(name, _)| !module.members.iter().any(|member| member.name.text == *name)) {
+            let diagnostic = Diagnostic::error("E0205", format!("`{}` has no part `{name}`", handle.name.text));
+            self.report(diagnostic.label(pending.span, format!("a key is given for `{name}`")).label(handle.name.span, "declared here"));
+            return None;
+        }
         let instance = Rc::new(Instance {
             item: pending.item,
             path: path.to_owned(),
             key: key.to_owned(),
+            keys,
             shallow,
             env: RefCell::new(Env::default()),
             outer: RefCell::new(Vec::new()),
@@ -173,7 +193,7 @@ impl Checker<'_> {
                     None => Value::Init(Init::Constant(0.0)),
                     Some(init) => self.eval(init, scope),
                 };
-                let Some(key) = self.key(at.as_ref(), name, scope) else { return false };
+                let Some(key) = self.member_key(instance, at.as_ref(), name, scope) else { return false };
                 let place = Place { path: join(&instance.path, name), key: join(&instance.key, &key), state: false };
                 self.parameter(ty, &init, init_span(member), place, scope)
             }
@@ -211,8 +231,8 @@ impl Checker<'_> {
                     Some(repeat) => self.repeated(name, repeat, value, at.as_ref(), instance, scope),
                     None => {
                         let part = self.eval(value, scope);
-                        let Some(key) = self.key(at.as_ref(), name, scope) else { return false };
-                        self.place(part, &join(&instance.path, name), &join(&instance.key, &key))
+                        let Some((key, keys)) = self.part_keys(instance, at.as_ref(), name, scope) else { return false };
+                        self.place(part, &join(&instance.path, name), &join(&instance.key, &key), keys)
                     }
                 }
             }
@@ -230,11 +250,11 @@ impl Checker<'_> {
     }
 
     /// A part that is written without a place gets one; other values stay what they are (`decoder = embedding.weight`).
-    fn place(&mut self, part: Value, path: &str, key: &str) -> Value {
+    fn place(&mut self, part: Value, path: &str, key: &str, keys: Vec<(String, String)>) -> Value {
         match part {
             Value::Pending(pending) => {
                 let shallow = self.emission.is_none();
-                self.instantiate(&pending, path, key, shallow).map_or(Value::Error, Value::Part)
+                self.instantiate(&pending, path, key, keys, shallow).map_or(Value::Error, Value::Part)
             }
             other => other,
         }
@@ -285,12 +305,12 @@ impl Checker<'_> {
             }
             let part = self.eval(value, scope);
             let key = match at {
-                None => Some(format!("{name}.{index}")),
-                Some(_) => self.key(at, name, scope),
+                None => Some((format!("{name}.{index}"), Vec::new())),
+                Some(_) => self.part_keys(instance, at, name, scope),
             };
             scope.env.vars.truncate(depth);
-            let Some(key) = key else { return Value::Error };
-            match self.place(part, &format!("{}[{index}]", join(&instance.path, name)), &join(&instance.key, &key)) {
+            let Some((key, keys)) = key else { return Value::Error };
+            match self.place(part, &format!("{}[{index}]", join(&instance.path, name)), &join(&instance.key, &key), keys) {
                 Value::Part(part) => parts.push(part),
                 Value::Error => return Value::Error,
                 other => {
@@ -302,6 +322,32 @@ impl Checker<'_> {
             }
         }
         Value::Parts(Rc::new(parts))
+    }
+
+    /// The key of a member: the one that the whole gives it, or its own.
+    fn member_key(&mut self, instance: &Instance, at: Option<&Expr>, name: &str, scope: &mut Scope) -> Option<String> {
+        match instance.keys.iter().find(|(member, _)| member == name) {
+            Some((_, key)) => Some(key.clone()),
+            None => self.key(at, name, scope),
+        }
+    }
+
+    /// The key of a part, and those that it gives to its members: `at { up: "up_{e}", down: "down_{e}" }` adds nothing of its own.
+    fn part_keys(
+        &mut self,
+        instance: &Instance,
+        at: Option<&Expr>,
+        name: &str,
+        scope: &mut Scope,
+    ) -> Option<(String, Vec<(String, String)>)> {
+        let Some(Expr { kind: ExprKind::Record(entries), .. }) = at else {
+            return Some((self.member_key(instance, at, name, scope)?, Vec::new()));
+        };
+        let mut keys = Vec::new();
+        for (member, expr) in entries {
+            keys.push((member.text.clone(), self.key(Some(expr), &member.text, scope)?));
+        }
+        Some((String::new(), keys))
     }
 
     /// The key in the checkpoint: the text after `at`, or the member's name.
@@ -369,7 +415,7 @@ impl Checker<'_> {
         let Some(emission) = self.emission.as_mut() else { return Value::Error };
         let id = ParamId(emission.graph.params.len() as u32);
         emission.graph.params.push(GraphParam { path: path.clone(), axes: graph_axes.clone(), trainable });
-        emission.params.push(ParamInfo { path, key, axes: shown, shape, init, trainable, state, network: emission.network });
+        emission.params.push(ParamInfo { path, key, axes: shown, shape, init, trainable, state, chosen: None, network: emission.network });
         let ty = Type { dtype: DType::F32, axes: graph_axes, per_sample: false };
         let node = emission.graph.add_node(Node { op: Op::Param(id), inputs: Vec::new(), ty, path: None, spans });
         Value::Tensor(Tensor { dtype: DType::F32, axes, per_sample: false, node: Some(node) })
@@ -426,7 +472,7 @@ impl Checker<'_> {
             }
             MemberKind::Part { value, repeat: None, .. } => {
                 let part = self.eval(value, &mut scope);
-                self.place(part, "", "")
+                self.place(part, "", "", Vec::new())
             }
             _ => Value::Error,
         }

@@ -23,6 +23,7 @@ mod library;
 mod operators;
 mod overrides;
 mod resolve;
+mod routing;
 mod settings;
 mod size;
 mod split;
@@ -64,6 +65,8 @@ pub struct ParamInfo {
     pub trainable: bool,
     /// A state: kept from step to step, not learned.
     pub state: bool,
+    /// Where it belongs to one of several parts among which is chosen: how many are, and of how many.
+    pub chosen: Option<(u64, u64)>,
     /// Index into the experiment's networks that have weights.
     pub network: Option<usize>,
 }
@@ -103,6 +106,8 @@ pub struct Checker<'w> {
     reported: usize,
     next_var: u32,
     next_site: u32,
+    /// Values that stand for the parameters of several parts, by their nodes.
+    routed: std::collections::HashMap<mgx_ir::graph::NodeId, routing::Routed>,
     /// Are the parameters being made to be trained?
     trainable: bool,
     /// `config.json` and folder of the checkpoint that the network being made is loaded from.
@@ -227,6 +232,7 @@ impl<'w> Checker<'w> {
             reported: 0,
             next_var: 0,
             next_site: 0,
+            routed: std::collections::HashMap::new(),
             trainable: true,
             config: None,
             weights_folder: None,

@@ -358,7 +358,7 @@ impl Checker<'_> {
             .map(|function| function.params.iter().map(|param| param.name.text.as_str()).collect())
             .unwrap_or_default();
         args.retain(|(name, ..)| name.as_ref().is_some_and(|name| wanted.contains(&name.text.as_str())));
-        let instance = self.instantiate(pending, "", "", false)?;
+        let instance = self.instantiate(pending, "", "", Vec::new(), false)?;
         match self.call_instance(&instance, function, args, span) {
             Value::Tensor(Tensor { node: Some(node), .. }) => Some(vec![("param".to_owned(), node)]),
             Value::Record(fields) => fields

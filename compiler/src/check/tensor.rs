@@ -120,7 +120,7 @@ impl Checker<'_> {
         Some(emission.graph.add_node(Node { op, inputs: nodes?, ty, path: None, spans }))
     }
 
-    fn graph_axis(&self, axis: AxisRef) -> mgx_ir::graph::AxisId {
+    pub fn graph_axis(&self, axis: AxisRef) -> mgx_ir::graph::AxisId {
         // Without a graph the operation is dropped by `emit_node`, so that the number does not matter.
         self.axis(axis).graph.unwrap_or(mgx_ir::graph::AxisId(u32::MAX))
     }
@@ -226,6 +226,9 @@ impl Checker<'_> {
     }
 
     pub fn contract(&mut self, x: &Tensor, y: &Tensor, over: &[AxisRef]) -> Tensor {
+        if let Some(routed) = self.routed_contraction(x, y, over).or_else(|| self.routed_contraction(y, x, over)) {
+            return routed;
+        }
         let mut axes = Self::joined(x, y);
         axes.retain(|axis| !over.contains(axis));
         let over = over.iter().map(|axis| self.graph_axis(*axis)).collect();

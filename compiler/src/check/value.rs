@@ -159,6 +159,8 @@ pub struct Instance {
     pub path: String,
     /// Key prefix in the public checkpoint.
     pub key: String,
+    /// Keys that the whole gives to members, in place of their own.
+    pub keys: Vec<(String, String)>,
     /// Only the parameters and sizes are known: its functions are typed by their signatures.
     pub shallow: bool,
     pub env: RefCell<Env>,

@@ -5,7 +5,7 @@ use mgx_ir::plan::{BatchRole, BufferId, FusedInput, FusedStep, Program, StepKind
 
 /// Floating point operations of a program on a batch, given by the lengths of each sample.
 ///
-/// A matrix product counts `2 m n k`; attention `2 q k (d + v)` for each head, its gradients `2 q k (3 d + 2 v)`; an elementwise operation or
+/// A matrix product counts `2 m n k`, also where each row chooses its matrix; attention `2 q k (d + v)` for each head, its gradients `2 q k (3 d + 2 v)`; an elementwise operation or
 /// a reduction 1 for each element; moves nothing.
 pub fn flops(program: &Program, batch: &[Vec<u64>]) -> u64 {
     program.steps.iter().map(|step| step_flops(program, &step.kind, batch)).fold(0, u64::saturating_add)
@@ -25,6 +25,15 @@ fn step_flops(program: &Program, step: &StepKind, batch: &[Vec<u64>]) -> u64 {
         StepKind::AttentionGrad(step) => {
             let scores = [&[step.query, step.key], step.heads.as_slice()].concat();
             2 * with(program, &scores, &[(step.dim, 3), (step.value, 2)], batch)
+        }
+        StepKind::Routed(step) => {
+            let index = &program.buffers[step.index.0 as usize].ty;
+            2 * elements(program, &[index.axes.as_slice(), &step.n, &step.k].concat(), index.per_sample, batch)
+        }
+        // Of all rows, on average as many as there are matrices have chosen each.
+        StepKind::RoutedOuter(step) => {
+            let index = &program.buffers[step.index.0 as usize].ty;
+            2 * elements(program, &[index.axes.as_slice(), &step.m, &step.n].concat(), index.per_sample, batch) / u64::from(step.of.max(1))
         }
         StepKind::Scatter(step) => buffer_elements(program, step.updates, batch),
     }

@@ -75,6 +75,17 @@ impl Lister<'_> {
                 let results = self.buffers([step.dq, step.dk, step.dv].into_iter().flatten());
                 format!("attention_grad: {} -> {results}", self.buffers([step.q, step.k, step.v, step.out, step.lse, step.dout]))
             }
+            StepKind::Routed(step) => {
+                let (operands, matrices) = (self.buffers([step.x, step.index]), self.buffers(step.matrices.iter().copied()));
+                let [n, k] = [&step.n, &step.k].map(|axes| self.axes(axes));
+                format!("routed n {n} k {k}: {operands} by {matrices} -> {}", self.buffer(step.out))
+            }
+            StepKind::RoutedOuter(step) => {
+                let operands = self.buffers([step.x, step.y, step.index]);
+                let [m, n] = [&step.m, &step.n].map(|axes| self.axes(axes));
+                let choice = step.choice;
+                format!("routed_outer {choice} m {m} n {n}: {operands} {} {}", arrow(step.accumulate), self.buffer(step.out))
+            }
             StepKind::Scatter(step) => {
                 let operands = self.buffers([step.updates, step.index]);
                 format!("scatter: {operands} {} {}", arrow(step.accumulate), self.buffer(step.out))

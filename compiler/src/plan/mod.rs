@@ -107,6 +107,7 @@ fn place_params(params: &[ParamInfo]) -> (Vec<ParamSpec>, u64, u64) {
             trainable: param.trainable,
             state: param.state,
             offset,
+            chosen: param.chosen,
             weights: param.network.map(|index| index as u32),
         })
         .collect();

@@ -11,6 +11,8 @@ pub struct Summary {
     pub experiment: String,
     pub parameters_total: u64,
     pub parameters_trainable: u64,
+    /// Those that a token's result is computed with: of parts among which is chosen, as many as are.
+    pub parameters_active: u64,
     /// Floating point operations of the largest batch: forward, and a training step's forward and backward.
     pub flops_forward: u64,
     pub flops_step: u64,
@@ -45,6 +47,7 @@ const DATA_FACTOR: u64 = 6;
 pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
     let parameters_total = plan.params.iter().filter(|param| !param.state).map(|param| param.elements()).sum();
     let parameters_trainable = plan.params.iter().filter(|param| param.trainable).map(|param| param.elements()).sum();
+    let parameters_active = active(plan);
     let mut kernels = Vec::new();
     let named = [
         ("gradient", plan.gradient.as_ref()),
@@ -58,7 +61,7 @@ pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
         kernels.push(ProgramSummary {
             program,
             fused: count(|kind| matches!(kind, StepKind::Fused(_))),
-            products: count(|kind| matches!(kind, StepKind::Contract(_))),
+            products: count(|kind| matches!(kind, StepKind::Contract(_) | StepKind::Routed(_) | StepKind::RoutedOuter(_))),
             attention: count(|kind| matches!(kind, StepKind::Attention(_) | StepKind::AttentionGrad(_))),
             scatter: count(|kind| matches!(kind, StepKind::Scatter(_))),
             arena_bytes: steps.arena_bytes,
@@ -71,6 +74,7 @@ pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
         experiment: plan.name.clone(),
         parameters_total,
         parameters_trainable,
+        parameters_active,
         flops_forward: plan.flops_forward,
         flops_step: plan.flops_step,
         memory: plan.memory,
@@ -79,6 +83,15 @@ pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
         bytes_written,
         kernels,
     }
+}
+
+/// Parameters that a token's result is computed with.
+fn active(plan: &Plan) -> u64 {
+    let mut of_choices: std::collections::BTreeMap<(u64, u64), u64> = std::collections::BTreeMap::new();
+    for param in &plan.params {
+        *of_choices.entry(param.chosen.unwrap_or((1, 1))).or_default() += param.elements();
+    }
+    of_choices.into_iter().map(|((chosen, of), elements)| elements / of.max(1) * chosen).sum()
 }
 
 /// `1,234,567`.
@@ -122,6 +135,9 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "experiment {}", self.experiment)?;
         writeln!(f, "  parameters   {} in all, {} trainable", grouped(self.parameters_total), grouped(self.parameters_trainable))?;
+        if self.parameters_active < self.parameters_total {
+            writeln!(f, "    active     {} for each token", grouped(self.parameters_active))?;
+        }
         writeln!(f, "  largest batch")?;
         writeln!(f, "    forward    {}", flops(self.flops_forward))?;
         if self.flops_step > 0 {

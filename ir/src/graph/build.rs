@@ -268,6 +268,16 @@ impl GraphBuilder {
         self.add(Op::ScatterAdd { axis, over: over.to_vec(), batch }, &[x, index], None)
     }
 
+    /// `Σ_over x · w` where the index says which of the matrices is `w`.
+    pub fn routed_contract(&mut self, x: NodeId, index: NodeId, matrices: &[NodeId], over: &[AxisId]) -> NodeId {
+        self.add(Op::RoutedContract { over: over.to_vec() }, &[&[x, index], matrices].concat(), None)
+    }
+
+    /// `Σ x · y` over the axes of the index and all samples, where the index is `choice`, one number `of` so many.
+    pub fn routed_outer(&mut self, [x, y]: [NodeId; 2], index: NodeId, choice: u32, of: u32) -> NodeId {
+        self.add(Op::RoutedOuter { choice, of }, &[x, y, index], None)
+    }
+
     /// Attention of q, k, v along `[query, key, dim, value]`; `value` may be `dim`.
     pub fn attention(&mut self, [q, k, v]: [NodeId; 3], [query, key, dim, value]: [AxisId; 4], scale: f64) -> NodeId {
         self.add(Op::Attention { query, key, dim, value, scale }, &[q, k, v], None)

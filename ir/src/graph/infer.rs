@@ -6,6 +6,7 @@
 
 mod attention;
 mod moves;
+mod routed;
 
 use super::{AxisId, BinaryOp, DType, Graph, NodeId, Op, Type, UnaryOp, sizes};
 use attention::{attention, attention_grad, attention_lse};
@@ -85,6 +86,8 @@ fn result_type(graph: &Graph, op: &Op, inputs: &[&Type], declared: Option<&Type>
         }
         Op::Gather { axis } => gather(graph, inputs, *axis),
         Op::ScatterAdd { axis, over, batch } => scatter_add(graph, inputs, *axis, over, *batch),
+        Op::RoutedContract { over } => routed::contract(graph, inputs, over),
+        Op::RoutedOuter { .. } => routed::outer(graph, inputs),
         Op::Attention { query, key, dim, value, .. } => attention(graph, inputs, [*query, *key, *dim, *value]),
         Op::AttentionLse { query, key, dim, .. } => attention_lse(graph, inputs, [*query, *key, *dim]),
         Op::AttentionGrad { query, key, dim, value, wrt, .. } => attention_grad(graph, inputs, [*query, *key, *dim, *value], *wrt),

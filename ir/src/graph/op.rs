@@ -132,6 +132,15 @@ pub enum Op {
     /// `over` are axes of both, which are summed away; other axes are aligned by name. An index outside the axis is left out.
     /// The result's first axis is `axis`, then those of `x` and of `y` that remain.
     ScatterAdd { axis: AxisId, over: Vec<AxisId>, batch: bool },
+    /// Inputs x, an index (I32) and matrices w₀, w₁, …, all of the same axes and the same for all samples: `Σ_over x · w_index`, each row by the
+    /// matrix that the index chooses for it. `over` are axes of x and the matrices; x's other axes are axes of the index, which has none
+    /// of the matrices' axes. The result has the axes of the index first and then those of the matrices that remain. An index beyond the
+    /// matrices gives 0.
+    RoutedContract { over: Vec<AxisId> },
+    /// The gradient of [`Op::RoutedContract`] by matrix number `choice`. Inputs x, y and the index: `Σ x · y` over all axes of the index
+    /// and over all samples, where the index is `choice`. Each axis of x and y is one of the index's, or of that operand alone. The result
+    /// has x's own axes first. `of` is the number of matrices, by which its work is estimated.
+    RoutedOuter { choice: u32, of: u32 },
     /// Composite. Inputs q, k, v: softmax over `key` of `scale * contract(q, k, over = dim)`, contracted with `v` over `key`.
     /// `query` is an axis of q alone, `key` of k and v alone; what q, k and v share besides (`heads`) goes along; v's own axis
     /// (`value`) takes the place of `dim` in the result. No keys give 0.
@@ -175,6 +184,8 @@ impl Op {
             Self::Fold { .. } => "fold",
             Self::Gather { .. } => "gather",
             Self::ScatterAdd { .. } => "scatter_add",
+            Self::RoutedContract { .. } => "routed_contract",
+            Self::RoutedOuter { .. } => "routed_outer",
             Self::Attention { .. } => "attention",
             Self::AttentionLse { .. } => "attention_lse",
             Self::AttentionGrad { .. } => "attention_grad",

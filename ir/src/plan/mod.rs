@@ -17,7 +17,7 @@ pub use data::{
 pub use params::{Init, Memory, ParamSpec, WeightsSpec};
 pub use program::{
     AttentionGradStep, AttentionStep, BatchRole, Buffer, BufferId, ContractStep, FusedInput, FusedNode, FusedStep, Program, ProgramInput,
-    ReduceSpace, SHORT, ScatterStep, Step, StepKind, StepWindows, Storage, Store,
+    ReduceSpace, RoutedOuterStep, RoutedStep, SHORT, ScatterStep, Step, StepKind, StepWindows, Storage, Store,
 };
 pub use train::{BatchSpec, EarlyStop, MetricKind, MetricSpec, Monitor, OptimizerSpec, OutputKind, OutputSpec, TrainSpec};
 

@@ -36,6 +36,9 @@ pub struct ParamSpec {
     pub state: bool,
     /// Byte offset in the parameter memory.
     pub offset: u64,
+    /// Where it belongs to one of several parts among which is chosen: how many are for each element, and of how many.
+    #[serde(default)]
+    pub chosen: Option<(u64, u64)>,
     /// Index in `Plan::weights` of what it is loaded from.
     pub weights: Option<u32>,
 }

@@ -70,6 +70,8 @@ pub enum StepKind {
     Attention(AttentionStep),
     AttentionGrad(AttentionGradStep),
     Scatter(ScatterStep),
+    Routed(RoutedStep),
+    RoutedOuter(RoutedOuterStep),
 }
 
 /// A generated kernel: elementwise work, moves of elements and at most one kind of reduction, in one pass over its space.
@@ -226,5 +228,35 @@ pub struct ScatterStep {
     pub over: Vec<AxisId>,
     pub batch: bool,
     /// Add to what is there; otherwise the result is cleared first.
+    pub accumulate: bool,
+}
+
+/// `Op::RoutedContract`. Storage: index `[rows.., rest..]`, x `[rows.., k..]`, out `[rows.., rest.., n..]`; in every matrix `n` stands together
+/// in this order, and so does `k`. x, index and out are all per sample or none is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoutedStep {
+    pub x: BufferId,
+    pub index: BufferId,
+    pub matrices: Vec<BufferId>,
+    pub out: BufferId,
+    pub n: Vec<AxisId>,
+    pub k: Vec<AxisId>,
+}
+
+/// `Op::RoutedOuter`. Storage: the axes of the index that x has stand first in the index and in x, before x's own axes `m`; so do
+/// those that y has, before y's own `n`. In the result, which is the same for all samples, `m` stands together and so does `n`. x, y and index
+/// are all per sample or none is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoutedOuterStep {
+    pub x: BufferId,
+    pub y: BufferId,
+    pub index: BufferId,
+    pub out: BufferId,
+    pub m: Vec<AxisId>,
+    pub n: Vec<AxisId>,
+    pub choice: u32,
+    /// The number of choices.
+    pub of: u32,
+    /// Add to what is there; otherwise replace it.
     pub accumulate: bool,
 }

@@ -20,6 +20,7 @@ use crate::shapes::{self, BatchShapes, Shapes};
 use crate::steps::attention::{Attention, AttentionGrad};
 use crate::steps::contract::Contraction;
 use crate::steps::convolution::Convolution;
+use crate::steps::routed::{Routed, RoutedOuter};
 use crate::steps::scatter::Scatter;
 
 /// A program lowered for this CPU: generated kernels and a list of steps. It can run from several threads, each with a memory of its own.
@@ -47,6 +48,8 @@ enum StepCode {
     Attention(Attention),
     AttentionGrad(Box<AttentionGrad>),
     Scatter(Scatter),
+    Routed(Box<Routed>),
+    RoutedOuter(Box<RoutedOuter>),
 }
 
 /// Fused steps on the way to kernels.
@@ -98,6 +101,8 @@ impl Executable {
                 (StepKind::Attention(step), _) => StepCode::Attention(Attention::new(program, &mut shapes, step)?),
                 (StepKind::AttentionGrad(step), _) => StepCode::AttentionGrad(AttentionGrad::new(program, &mut shapes, step)?.into()),
                 (StepKind::Scatter(step), _) => StepCode::Scatter(Scatter::new(program, &mut shapes, step)?),
+                (StepKind::Routed(step), _) => StepCode::Routed(Routed::new(program, &mut shapes, step)?.into()),
+                (StepKind::RoutedOuter(step), _) => StepCode::RoutedOuter(RoutedOuter::new(program, &mut shapes, step)?.into()),
                 (StepKind::Fused(_), None) => return Err(shapes::malformed("a fused step has no kernel")),
             });
         }
@@ -173,6 +178,8 @@ impl Executable {
                 StepCode::Attention(step) => step.run(buffers, shapes)?,
                 StepCode::AttentionGrad(step) => step.run(buffers, shapes)?,
                 StepCode::Scatter(step) => step.run(buffers, shapes)?,
+                StepCode::Routed(step) => step.run(buffers, shapes)?,
+                StepCode::RoutedOuter(step) => step.run(buffers, shapes)?,
             }
             done(index);
         }

@@ -82,7 +82,7 @@ impl<'a> BatchScope<'a> {
             return Value::PerSample(samples().map(|(number, sample)| one(number, Some(sample))).collect());
         }
         match combines_samples(op) {
-            Some(reduce) => {
+            Some(reduce) if inputs.iter().any(|value| matches!(value, Value::PerSample(_))) => {
                 let shape = self.of(None).shape(&ty.axes);
                 let mut total = Tensor::filled(ty.dtype, &ty.axes, &shape, ops::identity(reduce, ty.dtype));
                 for (number, sample) in samples() {
@@ -93,7 +93,7 @@ impl<'a> BatchScope<'a> {
                 }
                 Value::Single(total)
             }
-            None => Value::Single(one(0, None)),
+            _ => Value::Single(one(0, None)),
         }
     }
 }
@@ -102,7 +102,7 @@ impl<'a> BatchScope<'a> {
 fn combines_samples(op: &Op) -> Option<ReduceOp> {
     match op {
         Op::Reduce { op, batch: true, .. } => Some(*op),
-        Op::Contract { batch: true, .. } | Op::ScatterAdd { batch: true, .. } => Some(ReduceOp::Sum),
+        Op::RoutedOuter { .. } | Op::Contract { batch: true, .. } | Op::ScatterAdd { batch: true, .. } => Some(ReduceOp::Sum),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 //! - [`vmath`]: elementwise functions on tiles of f32 (`exp`, `erf`, `pow`, …), for generated code to call.
 //! - [`matmul`]: matrix products with any strides.
 //! - [`attention`]: softmax attention of packed samples and its gradients.
+//! - [`routed`]: matrix products whose rows choose their matrix.
 //! - [`scatter`]: the sum of rows by index, the gradient of an embedding.
 //!
 //! Promises of every kernel:
@@ -16,6 +17,7 @@ pub mod attention;
 pub mod matmul;
 mod micro;
 mod parallel;
+pub mod routed;
 pub mod scatter;
 pub mod simd;
 pub mod vmath;

@@ -53,6 +53,7 @@ mod tests {
             trainable: true,
             state: false,
             offset,
+            chosen: None,
             weights: None,
         }
     }

@@ -57,6 +57,7 @@ pub const NAMES: &[&str] = &[
     "rename",
     "residues",
     "round",
+    "route",
     "rsqrt",
     "run",
     "select",
@@ -104,6 +105,7 @@ fn signature(name: &str) -> (&'static [&'static str], usize) {
         "contract" | "gather" => (&["over"], 2),
         "residues" => (&["over"], 1),
         "attention" => (&["query", "key", "over", "scale"], 3),
+        "route" => (&[], 3),
         "slice" => (&["from"], 1),
         "windows" => (&["stride", "dilation", "before", "fill"], 1),
         "hub" => (&["revision"], 1),
@@ -186,6 +188,7 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
         "slice" => shapes::slice(checker, given, scope),
         "concat" => shapes::concat(checker, given, scope),
         "windows" => shapes::windows(checker, given, scope),
+        "route" => route(checker, given),
         "gather" => shapes::gather(checker, given, scope),
         "residues" => shapes::residues(checker, given, scope),
         "positions" => {
@@ -236,6 +239,21 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
         }
         _ => None,
     }
+}
+
+/// `route(x, chosen, parts)`.
+fn route(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let Some((Value::Parts(parts), _)) = given.positional.get(2) else {
+        return wrong(checker, given, "a value, which part is chosen for each of its rows, and parts that are repeated");
+    };
+    let parts = std::rc::Rc::clone(parts);
+    let (x, chosen) = (tensor(checker, given, 0, DType::F32)?, tensor(checker, given, 1, DType::I32)?);
+    if chosen.dtype != DType::I32 {
+        let shown = checker.show_tensor(&chosen);
+        checker.report(Diagnostic::error("E0303", "a choice is a whole number").label(given.positional[1].1, format!("is {shown}")));
+        return None;
+    }
+    Some(checker.route(&x, &chosen, &parts, given.span))
 }
 
 fn wrong(checker: &mut Checker<'_>, given: &Given<'_>, what: &str) -> Option<Value> {

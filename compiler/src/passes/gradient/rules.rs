@@ -39,8 +39,9 @@ pub(super) fn contributions(r: &mut Reverse, id: NodeId, node: &Node, g: NodeId)
         }
         Op::Gather { axis } => vec![(x, gather(r, x, node.inputs[1], *axis, g))],
         Op::ScatterAdd { axis, .. } => vec![(x, r.b.gather(g, *axis, node.inputs[1]))],
+        Op::RoutedContract { over } => routed(r, &node.inputs, over, g),
         Op::Attention { query, key, dim, value, scale } => attention(r, &node.inputs, id, [*query, *key, *dim, *value], *scale, g),
-        Op::AttentionLse { .. } | Op::AttentionGrad { .. } => return Err(not_differentiable(node)),
+        Op::RoutedOuter { .. } | Op::AttentionLse { .. } | Op::AttentionGrad { .. } => return Err(not_differentiable(node)),
     })
 }
 
@@ -285,6 +286,22 @@ fn gather(r: &mut Reverse, x: NodeId, index: NodeId, axis: AxisId, g: NodeId) ->
     let hit = r.b.binary(BinaryOp::Eq, position, index);
     let zero = r.b.constant(0.0);
     r.b.select(hit, g, zero)
+}
+
+/// `dx` by the same matrices over their other axes; `dw` of each matrix from the rows that chose it.
+fn routed(r: &mut Reverse, inputs: &[NodeId], over: &[AxisId], g: NodeId) -> Contributions {
+    let (x, index, matrices) = (inputs[0], inputs[1], &inputs[2..]);
+    let mut found = Vec::new();
+    if r.is_active(x) {
+        let own: Vec<_> = r.b.ty(matrices[0]).axes.iter().copied().filter(|axis| !over.contains(axis)).collect();
+        found.push((x, r.b.routed_contract(g, index, matrices, &own)));
+    }
+    for (choice, matrix) in matrices.iter().enumerate() {
+        if r.is_active(*matrix) {
+            found.push((*matrix, r.b.routed_outer([x, g], index, choice as u32, matrices.len() as u32)));
+        }
+    }
+    found
 }
 
 fn attention(r: &mut Reverse, inputs: &[NodeId], out: NodeId, axes: [AxisId; 4], scale: f64, g: NodeId) -> Contributions {

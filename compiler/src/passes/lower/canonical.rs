@@ -45,7 +45,16 @@ pub(crate) struct Canonical {
 
 /// Does a step of its own compute it (and not a kernel)?
 pub(crate) fn is_heavy(op: &Op) -> bool {
-    matches!(op, Op::Contract { .. } | Op::Attention { .. } | Op::AttentionLse { .. } | Op::AttentionGrad { .. } | Op::ScatterAdd { .. })
+    matches!(
+        op,
+        Op::Contract { .. }
+            | Op::Attention { .. }
+            | Op::AttentionLse { .. }
+            | Op::AttentionGrad { .. }
+            | Op::ScatterAdd { .. }
+            | Op::RoutedContract { .. }
+            | Op::RoutedOuter { .. }
+    )
 }
 
 /// Is it a reduction of so few elements that kernels compute it wherever they need it? Not along what is contiguous, which is a row.
@@ -259,6 +268,8 @@ impl Maker {
                 self.attention_grad(inputs, [*query, *key, *dim, *value], *scale, *wrt)
             }
             Op::ScatterAdd { axis, over, batch } => self.scatter(inputs, *axis, over, *batch),
+            Op::RoutedContract { over } => self.routed_contract(inputs, over),
+            Op::RoutedOuter { choice, of } => self.routed_outer(inputs, *choice, *of),
             Op::Rename { .. } | Op::Split { .. } | Op::Merge { .. } => {
                 self.sink(&node.op, inputs[0], 4).unwrap_or_else(|| self.add(node.op.clone(), inputs, None))
             }

@@ -6,7 +6,7 @@ use mgx_diag::Span;
 use mgx_ir::graph::{AxisId, NodeId, Op, Type};
 use mgx_ir::plan::{
     AttentionGradStep, AttentionStep, Buffer, BufferId, ContractStep, FusedInput, FusedNode, FusedStep, Program, ProgramInput, ReduceSpace,
-    ScatterStep, Step, StepKind, Storage, Store,
+    RoutedOuterStep, RoutedStep, ScatterStep, Step, StepKind, Storage, Store,
 };
 
 use super::canonical::Canonical;
@@ -129,9 +129,30 @@ impl Emitter<'_> {
                 let step = ScatterStep { updates, index, out, axis: *axis, over: over.clone(), batch: *batch, accumulate };
                 self.step(StepKind::Scatter(step), node.spans.clone());
             }
+            Work::Routed(id) => self.routed(*id),
+            Work::RoutedOuter(id) => self.routed_outer(*id),
             Work::Attention(id, lse) => self.attention(*id, *lse),
             Work::AttentionGrad(wanted) => self.attention_grad(wanted),
         }
+    }
+
+    fn routed(&mut self, id: NodeId) {
+        let node = self.canonical.graph.node(id);
+        let Op::RoutedContract { over } = &node.op else { unreachable!("a routed unit holds a routed contraction") };
+        let (k, n) = self.canonical.layout(node.inputs[2]).into_iter().partition(|axis| over.contains(axis));
+        let [x, index] = [0, 1].map(|place| self.buffer(node.inputs[place]));
+        let matrices = node.inputs[2..].iter().map(|matrix| self.buffer(*matrix)).collect();
+        let out = self.buffer(id);
+        self.step(StepKind::Routed(RoutedStep { x, index, matrices, out, n, k }), node.spans.clone());
+    }
+
+    fn routed_outer(&mut self, id: NodeId) {
+        let node = self.canonical.graph.node(id);
+        let Op::RoutedOuter { choice, of } = node.op else { unreachable!("the unit holds the gradient of a routed contraction") };
+        let [m, n] = super::routed::own_axes(&node.inputs, |id| self.canonical.layout(id));
+        let [x, y, index] = [0, 1, 2].map(|place| self.buffer(node.inputs[place]));
+        let (out, accumulate) = self.result(id);
+        self.step(StepKind::RoutedOuter(RoutedOuterStep { x, y, index, out, m, n, choice, of, accumulate }), node.spans.clone());
     }
 
     fn attention(&mut self, id: NodeId, lse: Option<NodeId>) {

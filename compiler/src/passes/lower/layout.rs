@@ -78,8 +78,12 @@ pub(crate) fn natural(graph: &Graph, id: NodeId, of: impl Fn(NodeId) -> Vec<Axis
             axes.extend(rest);
             axes
         }
-        Op::Contract { .. } | Op::ScatterAdd { .. } | Op::Attention { .. } | Op::AttentionLse { .. } | Op::AttentionGrad { .. } => {
-            node.ty.axes.clone()
-        }
+        Op::Contract { .. }
+        | Op::ScatterAdd { .. }
+        | Op::RoutedContract { .. }
+        | Op::RoutedOuter { .. }
+        | Op::Attention { .. }
+        | Op::AttentionLse { .. }
+        | Op::AttentionGrad { .. } => node.ty.axes.clone(),
     }
 }

@@ -107,6 +107,8 @@ fn touched(step: &StepKind) -> Vec<BufferId> {
             reads.into_iter().chain(step.dq).chain(step.dk).chain(step.dv).collect()
         }
         StepKind::Scatter(step) => vec![step.updates, step.index, step.out],
+        StepKind::Routed(step) => [step.x, step.index, step.out].into_iter().chain(step.matrices.iter().copied()).collect(),
+        StepKind::RoutedOuter(step) => vec![step.x, step.y, step.index, step.out],
     }
 }
 

@@ -20,6 +20,7 @@ mod kernels;
 mod layout;
 mod memory;
 mod roots;
+mod routed;
 mod schedule;
 mod targets;
 mod units;

@@ -96,7 +96,7 @@ fn input_is_term(graph: &Graph, id: NodeId) -> bool {
     let node = graph.node(id);
     match node.op {
         Op::Rename { .. } | Op::Split { .. } | Op::Merge { .. } => input_is_term(graph, node.inputs[0]),
-        Op::Binary(BinaryOp::Add) | Op::Contract { .. } | Op::ScatterAdd { .. } | Op::Reduce { .. } => true,
+        Op::Binary(BinaryOp::Add) | Op::Contract { .. } | Op::ScatterAdd { .. } | Op::RoutedOuter { .. } | Op::Reduce { .. } => true,
         _ => false,
     }
 }
@@ -123,12 +123,16 @@ fn chain_is_free(graph: &Graph, uses: &[u32], from: NodeId, to: NodeId) -> bool 
     uses[to.0 as usize] == 1
 }
 
-/// Lets a matrix product or a scatter write to the destination, if it can in this order.
+/// Lets a matrix product, routed or not, or a scatter write to the destination, if it can in this order.
 fn writes_there(maker: &mut Maker, destination: &Destination) -> bool {
     let id = destination.node;
     let possible = match maker.graph().node(id).op {
         Op::Contract { .. } => maker.products.get(&id).is_some_and(|product| contract::result_suits(product, &destination.axes)),
         Op::ScatterAdd { .. } => maker.layout(id) == destination.axes,
+        Op::RoutedOuter { .. } => {
+            let own = super::routed::own_axes(&maker.graph().node(id).inputs, |input| maker.layout(input));
+            own.iter().all(|axes| super::layout::together(&destination.axes, axes))
+        }
         _ => false,
     };
     if possible && maker.layout(id) != destination.axes {

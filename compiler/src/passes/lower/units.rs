@@ -17,6 +17,8 @@ pub(crate) enum Work {
     /// The gradients of one attention, by input.
     AttentionGrad([Option<NodeId>; 3]),
     Scatter(NodeId),
+    Routed(NodeId),
+    RoutedOuter(NodeId),
 }
 
 /// One step to be.
@@ -38,7 +40,7 @@ pub(crate) fn last_value(unit: &Unit) -> NodeId {
     own.unwrap_or(NodeId(0))
 }
 
-/// A unit for each contraction and scatter, for each attention with its log-sum-exp, and for the gradients of each attention.
+/// A unit for each contraction, routed or not, and scatter, for each attention with its log-sum-exp, and for the gradients of each attention.
 pub(super) fn heavy_units(canonical: &Canonical) -> Vec<Unit> {
     let mut units = Vec::new();
     let mut attentions: BTreeMap<String, usize> = BTreeMap::new();
@@ -52,6 +54,8 @@ pub(super) fn heavy_units(canonical: &Canonical) -> Vec<Unit> {
                 units.push(Unit { reads, ..unit(Work::Contract(id)) });
             }
             Op::ScatterAdd { .. } => units.push(unit(Work::Scatter(id))),
+            Op::RoutedContract { .. } => units.push(unit(Work::Routed(id))),
+            Op::RoutedOuter { .. } => units.push(unit(Work::RoutedOuter(id))),
             Op::Attention { query, key, dim, scale, .. } => {
                 units.push(unit(Work::Attention(id, None)));
                 attentions.entry(format!("{:?} {query:?} {key:?} {dim:?} {scale:?}", &node.inputs[..2])).or_insert(units.len() - 1);

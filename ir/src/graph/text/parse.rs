@@ -305,6 +305,8 @@ fn operation(name: &str, a: &Attributes) -> Result<Op, String> {
         "fold" => Op::Fold { axis: a.axis("axis")?, into: a.axis("into")?, tap: a.axis("tap")?, window: a.window()? },
         "gather" => Op::Gather { axis: a.axis("axis")? },
         "scatter_add" => Op::ScatterAdd { axis: a.axis("axis")?, over: a.list("over")?, batch: a.batch() },
+        "routed_contract" => Op::RoutedContract { over: a.list("over")? },
+        "routed_outer" => Op::RoutedOuter { choice: a.number("choice")?, of: a.number("of")? },
         _ => return attention(name, a),
     })
 }

@@ -158,6 +158,8 @@ impl Printer {
                 [vec![axis("axis", of), axis("into", into), axis("tap", tap)], windows(window)].concat()
             }
             Op::ScatterAdd { axis: of, over, batch } => vec![axis("axis", of), list("over", over), flag("batch", batch)],
+            Op::RoutedContract { over } => vec![list("over", over)],
+            Op::RoutedOuter { choice, of } => vec![format!("choice = {choice}"), format!("of = {of}")],
             Op::Attention { query, key, dim, value, scale } => [attention(query, key, dim, scale), vec![axis("value", value)]].concat(),
             Op::AttentionLse { query, key, dim, scale } => attention(query, key, dim, scale),
             Op::AttentionGrad { query, key, dim, value, scale, wrt } => {

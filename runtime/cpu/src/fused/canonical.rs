@@ -146,6 +146,8 @@ impl Renumber<'_> {
             | Op::Param(_)
             | Op::Contract { .. }
             | Op::ScatterAdd { .. }
+            | Op::RoutedContract { .. }
+            | Op::RoutedOuter { .. }
             | Op::Attention { .. }
             | Op::AttentionLse { .. }
             | Op::AttentionGrad { .. } => return Err(shapes::malformed(format!("a fused step holds {}", op.name()))),

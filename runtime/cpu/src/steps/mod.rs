@@ -1,8 +1,9 @@
-//! Steps that are library kernels: matrix products, convolutions, attention and scatter-add.
+//! Steps that are library kernels: matrix products, routed or not, convolutions, attention and scatter-add.
 
 pub(crate) mod attention;
 pub(crate) mod contract;
 pub(crate) mod convolution;
+pub(crate) mod routed;
 pub(crate) mod scatter;
 
 use mgx_diag::Diagnostic;

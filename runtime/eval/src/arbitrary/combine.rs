@@ -5,7 +5,7 @@ use mgx_ir::graph::{AxisId, BinaryOp, DType, Extent, NodeId, ReduceOp, UnaryOp};
 use super::{MOST_TERMS, Maker, moves, sources};
 
 pub(super) fn any(maker: &mut Maker) -> Option<NodeId> {
-    match maker.below(14) {
+    match maker.below(16) {
         0..3 => reduce(maker),
         3..6 => contract(maker),
         6 => gather(maker),
@@ -15,6 +15,8 @@ pub(super) fn any(maker: &mut Maker) -> Option<NodeId> {
         10 => attention(maker),
         11 => convolution(maker),
         12 => depthwise(maker),
+        13 => routed_contract(maker),
+        14 => routed_outer(maker),
         _ => linear(maker),
     }
 }
@@ -126,6 +128,53 @@ fn scatter_add(maker: &mut Maker) -> Option<NodeId> {
     let per_sample = maker.per_sample(x) || maker.per_sample(index);
     let batch = per_sample && maker.once_in(2) && shareable(maker, &axes, &over);
     Some(maker.builder.scatter_add(x, index, axis, &over, batch))
+}
+
+/// A value whose rows choose among some matrices that all samples share.
+fn routed_contract(maker: &mut Maker) -> Option<NodeId> {
+    let x = maker.value(DType::F32, |graph, id| !graph.ty(id).axes.is_empty())?;
+    let own = maker.axes(x);
+    let first = maker.value(DType::F32, |graph, id| {
+        let ty = graph.ty(id);
+        !ty.per_sample && ty.axes.iter().any(|axis| own.contains(axis))
+    })?;
+    let axes = maker.axes(first);
+    let over: Vec<AxisId> = axes.iter().copied().filter(|axis| own.contains(axis)).collect();
+    let rows: Vec<AxisId> = own.iter().copied().filter(|axis| !over.contains(axis)).collect();
+    let index = maker.value(DType::I32, |graph, id| {
+        let ty = &graph.ty(id).axes;
+        rows.iter().all(|axis| ty.contains(axis)) && !ty.iter().any(|axis| axes.contains(axis))
+    })?;
+    let all = [maker.axes(index), axes].concat();
+    if maker.elements(&all) > MOST_TERMS {
+        return None;
+    }
+    let mut matrices = vec![first];
+    for _ in 0..maker.below(3) {
+        let next = maker.builder.unary(UnaryOp::Sin, matrices[matrices.len() - 1]);
+        matrices.push(next);
+    }
+    Some(maker.builder.routed_contract(x, index, &matrices, &over))
+}
+
+/// The sum of products of two values over the rows of one choice.
+fn routed_outer(maker: &mut Maker) -> Option<NodeId> {
+    let index = maker.value(DType::I32, |_, _| true)?;
+    let rows = maker.axes(index);
+    let own = |axes: Vec<AxisId>| axes.into_iter().filter(|axis| !rows.contains(axis)).collect::<Vec<_>>();
+    let fixed = |graph: &mgx_ir::graph::Graph, id: NodeId| {
+        graph.ty(id).axes.iter().all(|axis| rows.contains(axis) || graph.extent(*axis).as_static().is_some())
+    };
+    let x = maker.value(DType::F32, fixed)?;
+    let m = own(maker.axes(x));
+    let y = maker.value(DType::F32, |graph, id| fixed(graph, id) && !graph.ty(id).axes.iter().any(|axis| m.contains(axis)))?;
+    let all = [rows.clone(), m, own(maker.axes(y))].concat();
+    if maker.elements(&all) > MOST_TERMS {
+        return None;
+    }
+    let of = 3;
+    let choice = maker.below(of) as u32;
+    Some(maker.builder.routed_outer([x, y], index, choice, of as u32))
 }
 
 /// `exp(x - max) / Σ exp(x - max)` along an axis.

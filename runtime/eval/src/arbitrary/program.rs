@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use mgx_ir::graph::{AxisId, BinaryOp, DType, Graph, NodeId, Op, ReduceOp, Type};
 use mgx_ir::plan::{
     AttentionGradStep, AttentionStep, BatchRole, Buffer, BufferId, ContractStep, FusedInput, FusedNode, FusedStep, Program, ProgramInput,
-    ReduceSpace, ScatterStep, Step, StepKind, Storage, Store,
+    ReduceSpace, RoutedOuterStep, RoutedStep, ScatterStep, Step, StepKind, Storage, Store,
 };
 use mgx_ir::random::{Stream, derive_name};
 
@@ -108,6 +108,8 @@ impl<'a> Planner<'a> {
             Op::Reduce { over, batch, .. } => self.reduction(id, over, *batch),
             Op::Contract { over, batch } => self.contraction(id, over, *batch),
             Op::ScatterAdd { axis, over, batch } => self.scatter(id, *axis, over, *batch),
+            Op::RoutedContract { over } => self.routed(id, over),
+            Op::RoutedOuter { choice, of } => self.routed_outer(id, *choice, *of),
             Op::Attention { .. } | Op::AttentionLse { .. } | Op::AttentionGrad { .. } => self.attention(id),
             _ => self.copy(id, &node.ty.axes, node.ty.per_sample),
         };
@@ -152,6 +154,8 @@ impl<'a> Planner<'a> {
                 | Op::Reduce { .. }
                 | Op::Contract { .. }
                 | Op::ScatterAdd { .. }
+                | Op::RoutedContract { .. }
+                | Op::RoutedOuter { .. }
                 | Op::Attention { .. }
                 | Op::AttentionLse { .. }
                 | Op::AttentionGrad { .. }
@@ -218,6 +222,58 @@ impl<'a> Planner<'a> {
         let out = self.arena(format!("node{}", id.0), Type { axes, ..graph.ty(id).clone() });
         self.step(StepKind::Contract(ContractStep { lhs, rhs, out, m, n, k, group, batch: role, accumulate: false, windows: None }));
         out
+    }
+
+    /// A product whose rows choose their matrix.
+    fn routed(&mut self, id: NodeId, over: &[AxisId]) -> BufferId {
+        let node = self.graph().node(id);
+        let (x, index) = (node.inputs[0], node.inputs[1]);
+        let (tx, ti, tw) = (self.graph().ty(x).clone(), self.graph().ty(index).clone(), self.graph().ty(node.inputs[2]).clone());
+        let (k, n): (Vec<AxisId>, Vec<AxisId>) = tw.axes.iter().copied().partition(|axis| over.contains(axis));
+        let rows: Vec<AxisId> = tx.axes.iter().copied().filter(|axis| !over.contains(axis)).collect();
+        let rest: Vec<AxisId> = ti.axes.iter().copied().filter(|axis| !rows.contains(axis)).collect();
+        let order = [rows.as_slice(), &rest].concat();
+        let per_sample = tx.per_sample || ti.per_sample;
+        let matrices = node.inputs[2..].iter().map(|matrix| {
+            let order = self.any_order(&[&[], &n, &k]);
+            self.copy(*matrix, &order, false)
+        });
+        let matrices = matrices.collect();
+        let index = self.copy(index, &order, per_sample);
+        let x = self.copy(x, &[rows.as_slice(), &k].concat(), per_sample);
+        let axes = [order.as_slice(), &n].concat();
+        let out = self.arena(format!("node{}", id.0), Type { axes, ..node.ty.clone() });
+        self.step(StepKind::Routed(RoutedStep { x, index, matrices, out, n, k }));
+        out
+    }
+
+    /// The gradient of one matrix of such a product; both values with all rows.
+    fn routed_outer(&mut self, id: NodeId, choice: u32, of: u32) -> BufferId {
+        let node = self.graph().node(id);
+        let rows = self.graph().ty(node.inputs[2]).axes.clone();
+        let per_sample = node.inputs.iter().any(|input| self.graph().ty(*input).per_sample);
+        let own = |input: NodeId| self.graph().ty(input).axes.iter().copied().filter(|axis| !rows.contains(axis)).collect::<Vec<_>>();
+        let (m, n) = (own(node.inputs[0]), own(node.inputs[1]));
+        let x = self.repeated(node.inputs[0], &[rows.as_slice(), &m].concat(), per_sample);
+        let y = self.repeated(node.inputs[1], &[rows.as_slice(), &n].concat(), per_sample);
+        let index = self.copy(node.inputs[2], &rows, per_sample);
+        let axes = self.any_order(&[&[], &m, &n]);
+        let out = self.arena(format!("node{}", id.0), Type { axes, ..node.ty.clone() });
+        self.step(StepKind::RoutedOuter(RoutedOuterStep { x, y, index, out, m, n, choice, of, accumulate: false }));
+        out
+    }
+
+    /// As [`Self::copy`], repeated along axes that the value lacks.
+    fn repeated(&mut self, id: NodeId, axes: &[AxisId], per_sample: bool) -> BufferId {
+        let ty = Type { dtype: self.graph().ty(id).dtype, axes: axes.to_vec(), per_sample };
+        let mut nodes = Vec::new();
+        let value = self.emit(&mut nodes, id, true);
+        nodes.push(FusedNode { op: Some(Op::Broadcast), inputs: vec![FusedInput::Node(value)], ty: ty.clone() });
+        let buffer = self.arena(format!("node{}", id.0), ty);
+        let stores = vec![Store { node: nodes.len() as u32 - 1, buffer, accumulate: false }];
+        let (outer, inner) = (axes.to_vec(), Vec::new());
+        self.step(StepKind::Fused(FusedStep { nodes, stores, per_sample, outer, inner, reduce: ReduceSpace::None }));
+        buffer
     }
 
     /// A scatter, or, where the index has axes that stay, a sum over the places that point at each row.

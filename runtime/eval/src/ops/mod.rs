@@ -4,6 +4,7 @@ mod attention;
 mod elementwise;
 mod moves;
 mod reduce;
+mod routed;
 
 use mgx_ir::graph::{DType, Op, Type};
 use mgx_ir::random;
@@ -14,7 +15,7 @@ use crate::tensor::Tensor;
 pub(crate) use reduce::{combine, identity};
 
 /// The value of an operation for one sample (or for what all samples share), whose operands are the tensors that this sample sees.
-/// `Reduce`, `Contract` and `ScatterAdd` with `batch = true` give the sample's part; see `BatchScope::apply`.
+/// `RoutedOuter`, and `Reduce`, `Contract` and `ScatterAdd` with `batch = true`, give the sample's part; see `BatchScope::apply`.
 ///
 /// # Panics
 /// For `Input` and `Param`, which come from outside, and for malformed operations.
@@ -43,6 +44,8 @@ pub(crate) fn apply(op: &Op, ty: &Type, inputs: &[&Tensor], scope: Scope<'_>) ->
         (Op::Fold { into, tap, axis, window }, [x]) => moves::fold(*into, *tap, *axis, window, x, result),
         (Op::Gather { axis }, [x, y]) => moves::gather(*axis, x, y, result),
         (Op::ScatterAdd { axis, over, .. }, [x, y]) => moves::scatter_add(*axis, over, x, y, result),
+        (Op::RoutedContract { over }, [x, index, matrices @ ..]) => routed::contract(over, x, index, matrices, result),
+        (Op::RoutedOuter { choice, .. }, [x, y, index]) => routed::outer(*choice, x, y, index, result),
         (Op::Attention { query: _, key, dim, value, scale }, [q, k, v]) => {
             attention::attention(attention::Axes { key: *key, dim: *dim, value: *value }, *scale, q, k, v, result)
         }

@@ -96,6 +96,8 @@ fn operation(machine: &Machine<'_>, step: &FusedStep, number: usize) {
             | Op::Param(_)
             | Op::Contract { .. }
             | Op::ScatterAdd { .. }
+            | Op::RoutedContract { .. }
+            | Op::RoutedOuter { .. }
             | Op::Attention { .. }
             | Op::AttentionLse { .. }
             | Op::AttentionGrad { .. },

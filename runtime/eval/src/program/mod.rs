@@ -36,6 +36,8 @@ pub fn run_program_outputs(program: &Program, memory: &mut ProgramMemory, batch:
             StepKind::Attention(step) => steps::attention(&mut machine, step),
             StepKind::AttentionGrad(step) => steps::attention_grad(&mut machine, step),
             StepKind::Scatter(step) => steps::scatter(&mut machine, step),
+            StepKind::Routed(step) => steps::routed(&mut machine, step),
+            StepKind::RoutedOuter(step) => steps::routed_outer(&mut machine, step),
         }
     }
     machine.doing = String::from("outputs");
@@ -54,6 +56,8 @@ fn describe(program: &Program, number: usize) -> String {
         StepKind::Attention(step) => ("attention", vec![name(&step.out)]),
         StepKind::AttentionGrad(step) => ("attention_grad", [step.dq, step.dk, step.dv].iter().flatten().map(name).collect()),
         StepKind::Scatter(step) => ("scatter", vec![name(&step.out)]),
+        StepKind::Routed(step) => ("routed", vec![name(&step.out)]),
+        StepKind::RoutedOuter(step) => ("routed_outer", vec![name(&step.out)]),
     };
     format!("step {number} ({kind} to {})", results.join(", "))
 }

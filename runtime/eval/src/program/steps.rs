@@ -1,7 +1,9 @@
 //! Contractions, attention and scatter: the operation of the graph that the step stands for, on buffers in the layout it promises.
 
 use mgx_ir::graph::{AxisId, Op, Type};
-use mgx_ir::plan::{AttentionGradStep, AttentionStep, BatchRole, BufferId, ContractStep, ScatterStep, StepWindows};
+use mgx_ir::plan::{
+    AttentionGradStep, AttentionStep, BatchRole, BufferId, ContractStep, RoutedOuterStep, RoutedStep, ScatterStep, StepWindows,
+};
 
 use super::check::same_axes;
 use super::memory::Machine;
@@ -129,6 +131,45 @@ pub(super) fn scatter(machine: &mut Machine<'_>, step: &ScatterStep) {
     machine.check(per_sample(out) == expected, || format!("the result is per sample: {}", per_sample(out)));
     separate(machine, &[*updates, *index], *out);
     store(machine, &Op::ScatterAdd { axis: *axis, over: over.clone(), batch: *batch }, &[*updates, *index], *out, *accumulate);
+}
+
+/// `out[rows, rest, n] = Σ_k x[rows, k] · matrices[index[rows, rest]][n, k]`.
+pub(super) fn routed(machine: &mut Machine<'_>, step: &RoutedStep) {
+    let RoutedStep { x, index, matrices, out, n, k } = step;
+    let axes = |id: &BufferId| machine.buffer(*id).ty.axes.clone();
+    for matrix in matrices {
+        operand(machine, *matrix, &[&Vec::new(), n, k]);
+    }
+    let rows = axes(x).into_iter().take(axes(x).len().saturating_sub(k.len())).collect::<Vec<_>>();
+    machine.check(axes(x) == [rows.as_slice(), k].concat(), || format!("x has axes {:?}, whose last are not {k:?}", axes(x)));
+    machine.check(axes(index).starts_with(&rows), || format!("the index has axes {:?}, not {rows:?} first", axes(index)));
+    machine.check(axes(out) == [axes(index).as_slice(), n].concat(), || format!("the result has axes {:?}", axes(out)));
+    same_kind(machine, &[*x, *index, *out]);
+    let inputs = [&[*x, *index], matrices.as_slice()].concat();
+    separate(machine, &inputs, *out);
+    store(machine, &Op::RoutedContract { over: k.clone() }, &inputs, *out, false);
+}
+
+/// `out[m, n] (+)= Σ x[.., m] · y[.., n]` over the rows whose index is `choice`.
+pub(super) fn routed_outer(machine: &mut Machine<'_>, step: &RoutedOuterStep) {
+    let RoutedOuterStep { x, y, index, out, m, n, choice, of, accumulate } = step;
+    let axes = |id: &BufferId| machine.buffer(*id).ty.axes.clone();
+    for (id, own) in [(x, m), (y, n)] {
+        let rows = axes(id).into_iter().take(axes(id).len().saturating_sub(own.len())).collect::<Vec<_>>();
+        let suits = axes(id) == [rows.as_slice(), own].concat() && axes(index).starts_with(&rows);
+        machine.check(suits, || format!("an operand has axes {:?} where {:?} and {own:?} are due", axes(id), axes(index)));
+    }
+    operand(machine, *out, &[&Vec::new(), m, n]);
+    same_kind(machine, &[*x, *y, *index]);
+    machine.check(!machine.buffer(*out).ty.per_sample, || "the result is per sample".to_owned());
+    separate(machine, &[*x, *y, *index], *out);
+    store(machine, &Op::RoutedOuter { choice: *choice, of: *of }, &[*x, *y, *index], *out, *accumulate);
+}
+
+/// All are per sample, or none is.
+fn same_kind(machine: &Machine<'_>, ids: &[BufferId]) {
+    let kinds: Vec<bool> = ids.iter().map(|id| machine.buffer(*id).ty.per_sample).collect();
+    machine.check(kinds.windows(2).all(|pair| pair[0] == pair[1]), || format!("operands of different kinds: per sample {kinds:?}"));
 }
 
 /// The result shares no bytes with an operand.

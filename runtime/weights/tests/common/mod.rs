@@ -81,6 +81,7 @@ pub fn param(path: &str, shape: &[u64], offset: u64) -> ParamSpec {
         trainable: true,
         state: false,
         offset,
+        chosen: None,
         weights: Some(0),
     }
 }
