@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod hub;
 mod report;
 mod world;
 

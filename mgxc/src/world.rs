@@ -6,9 +6,12 @@ use mgx_compiler::check::World;
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::FileFormat;
 
-/// Files below a folder.
+use crate::hub::Hub;
+
+/// Files below a folder, and those of the hub's repositories.
 pub struct Folder {
     pub root: PathBuf,
+    pub hub: Hub,
 }
 
 impl Folder {
@@ -19,7 +22,7 @@ impl Folder {
             _ => PathBuf::from("."),
         };
         let name = file.file_name().map_or_else(|| file.to_string_lossy().into_owned(), |name| name.to_string_lossy().into_owned());
-        (Self { root }, name)
+        (Self { root, hub: Hub::from_env() }, name)
     }
 }
 
@@ -43,6 +46,9 @@ impl World for Folder {
     }
 
     fn folder_text(&self, folder: &str, file: &str) -> Result<Option<String>, Diagnostic> {
+        if Hub::names(folder) {
+            return self.hub.text(folder, file);
+        }
         let folder = self.root.join(folder);
         if !folder.is_dir() {
             return Err(Diagnostic::error("E0900", format!("there is no folder `{}`", folder.display()))

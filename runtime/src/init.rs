@@ -6,16 +6,17 @@
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
+use half::bf16;
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{Init, ParamSpec};
+use mgx_ir::plan::{Init, ParamSpec, Precision};
 use mgx_ir::random::{derive, derive_name};
 use mgx_weights::parameter_slices;
 
 /// Elements that one thread fills at a time; even, because normal values come in pairs.
 const PIECE: usize = 1 << 16;
 
-/// Gives parameters their initial values, those that `wanted` says (the others have weights). `memory` is the parameter memory: `f32`,
-/// each parameter at its offset; other bytes are left alone.
+/// Gives parameters their initial values, those that `wanted` says (the others have weights). `memory` is the parameter memory: each
+/// parameter at its offset, in its precision; other bytes are left alone.
 ///
 /// The key of a parameter is `derive_name(derive_name(seed, "init"), path)`; the 64 random bits of element `i` are `derive(key, i)`.
 /// Normal and uniform values are computed in `f64` and rounded to `f32`; normal values use the system's `ln`, `sin` and `cos`, whose
@@ -30,7 +31,9 @@ pub fn init(params: &[ParamSpec], seed: u64, wanted: &dyn Fn(&ParamSpec) -> bool
         let key = derive_name(root, &param.path);
         let starts = (0u64..).step_by(PIECE);
         let width = param.shape.last().copied().unwrap_or(1);
-        pieces.extend(slice.chunks_mut(4 * PIECE).zip(starts).map(|(bytes, start)| Piece { init: param.init, key, start, width, bytes }));
+        let size = param.precision.bytes() as usize;
+        let piece = |(bytes, start)| Piece { init: param.init, precision: param.precision, key, start, width, bytes };
+        pieces.extend(slice.chunks_mut(size * PIECE).zip(starts).map(piece));
     }
     fill_all(pieces);
     Ok(())
@@ -39,6 +42,7 @@ pub fn init(params: &[ParamSpec], seed: u64, wanted: &dyn Fn(&ParamSpec) -> bool
 /// Part of one parameter.
 struct Piece<'m> {
     init: Init,
+    precision: Precision,
     key: u64,
     /// Index of its first element in the parameter; even.
     start: u64,
@@ -66,7 +70,16 @@ fn fill_all(pieces: Vec<Piece<'_>>) {
 }
 
 fn fill(piece: Piece<'_>) {
-    let Piece { init, key, start, width, bytes } = piece;
+    let Piece { init, precision, key, start, width, bytes } = piece;
+    if precision == Precision::Bf16 {
+        let mut wide = vec![0; 2 * bytes.len()];
+        fill(Piece { init, precision: Precision::F32, key, start, width, bytes: &mut wide });
+        let (wide, (halves, _)) = (wide.as_chunks::<4>().0, bytes.as_chunks_mut::<2>());
+        for (half, number) in halves.iter_mut().zip(wide) {
+            *half = bf16::from_f32(f32::from_ne_bytes(*number)).to_ne_bytes();
+        }
+        return;
+    }
     let (elements, _) = bytes.as_chunks_mut::<4>();
     match init {
         Init::Constant(value) => elements.fill((value as f32).to_ne_bytes()),
@@ -121,6 +134,7 @@ mod tests {
             init,
             trainable: true,
             state: false,
+            precision: Precision::F32,
             offset,
             chosen: None,
             weights: None,

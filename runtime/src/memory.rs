@@ -57,7 +57,7 @@ fn check_plan(plan: &Plan) -> Result<(), Diagnostic> {
         return Err(fault(format_args!("a program needs {largest} bytes of arena, and there are {}", plan.memory.activations)));
     }
     for param in &plan.params {
-        let end = param.elements().checked_mul(4).and_then(|bytes| bytes.checked_add(param.offset));
+        let end = param.elements().checked_mul(param.precision.bytes()).and_then(|bytes| bytes.checked_add(param.offset));
         let limit = if param.trainable && plan.gradient.is_some() { plan.memory.gradients } else { plan.memory.params };
         if param.offset % 4 != 0 || end.is_none_or(|end| end > limit) {
             return Err(fault(format_args!("parameter `{}` is outside its memory", param.path)));

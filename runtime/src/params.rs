@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::ParamSpec;
-use mgx_weights::{Checkpoint, TensorData, parameter_slices, save};
+use mgx_ir::plan::{ParamSpec, Precision};
+use mgx_weights::{Checkpoint, TensorData, parameter_slices, read_into, save};
 
 use crate::memory::fault;
 
@@ -13,24 +13,28 @@ use crate::memory::fault;
 pub(crate) const MODEL: &str = "model.safetensors";
 
 /// The elements of a parameter in a memory that is laid out like the parameter memory.
-pub(crate) fn values<'m>(param: &ParamSpec, memory: &'m [f32]) -> Result<&'m [f32], Diagnostic> {
-    let start = param.offset as usize / 4;
-    let end = start + param.elements() as usize;
-    memory.get(start..end).ok_or_else(|| fault(format_args!("parameter `{}` is outside its memory", param.path)))
+pub(crate) fn values<'m>(param: &ParamSpec, memory: &'m [u8]) -> Result<TensorData<'m>, Diagnostic> {
+    let outside = || fault(format_args!("parameter `{}` is outside its memory", param.path));
+    let start = param.offset as usize;
+    let bytes = memory.get(start..start.saturating_add(param.bytes() as usize)).ok_or_else(outside)?;
+    match param.precision {
+        Precision::F32 => bytemuck::try_cast_slice(bytes).map(TensorData::F32).map_err(|_| outside()),
+        Precision::Bf16 => bytemuck::try_cast_slice(bytes).map(TensorData::Bf16).map_err(|_| outside()),
+    }
 }
 
-/// Writes parameters, or optimizer state laid out like them, as safetensors; `prefix` stands before each path.
+/// Writes parameters, or optimizer state laid out like them, as safetensors, each under its name.
 ///
 /// # Errors
 /// E0920 to E0923.
 pub(crate) fn write<'p>(
     path: &Path,
-    params: impl IntoIterator<Item = (&'p ParamSpec, String, &'p [f32])>,
+    params: impl IntoIterator<Item = (&'p ParamSpec, String, &'p [u8])>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), Diagnostic> {
     let tensors = params
         .into_iter()
-        .map(|(param, name, memory)| Ok((name, param.shape.clone(), TensorData::F32(values(param, memory)?))))
+        .map(|(param, name, memory)| Ok((name, param.shape.clone(), values(param, memory)?)))
         .collect::<Result<Vec<_>, Diagnostic>>()?;
     save(path, tensors, metadata).map(|_| ())
 }
@@ -60,12 +64,7 @@ pub(crate) fn read(path: &Path, params: &[ParamSpec], prefix: &str, memory: &mut
         }
     }
     for (param, slice) in params.iter().zip(parameter_slices(params, memory)?) {
-        let (elements, _) = slice.as_chunks_mut::<4>();
-        let mut read = vec![0.0; elements.len()];
-        file.read_f32(&format!("{prefix}{}", param.path), &mut read)?;
-        for (element, value) in elements.iter_mut().zip(read) {
-            *element = value.to_ne_bytes();
-        }
+        read_into(&file, &format!("{prefix}{}", param.path), param.precision, slice)?;
     }
     Ok(())
 }

@@ -133,7 +133,11 @@ impl Checker<'_> {
         }
         let flag = |name: &str| matches!(option(name), Some((Value::Bool(Some(true)), _)));
         let weights = self.backbone_weights(&backbone.body, option("weights"), flag("from_scratch"), pending, &mut scope)?;
-        self.use_folder(weights.as_ref().map(|(weights, _)| weights), weights.as_ref().map_or(pending.span, |(_, span)| *span))?;
+        self.use_folder(
+            weights.as_ref().map(|(weights, _)| weights),
+            reads_config(&backbone.network),
+            weights.as_ref().map_or(pending.span, |(_, span)| *span),
+        )?;
         if flag("from_scratch") {
             // An empty configuration: every setting has its default.
             self.config = Some(serde_json::Value::Object(serde_json::Map::new()));
@@ -272,12 +276,23 @@ impl Checker<'_> {
     }
 
     /// Makes `config(…)` and `file(…)` those of a folder of weights.
-    pub fn use_folder(&mut self, weights: Option<&WeightsValue>, span: Span) -> Option<()> {
+    pub fn use_folder(&mut self, weights: Option<&WeightsValue>, needs_config: bool, span: Span) -> Option<()> {
         self.config = None;
         self.weights_folder = None;
         self.weights_span = Some(span);
-        let Some(WeightsValue::Folder(folder)) = weights else { return Some(()) };
-        let text = match self.world.folder_text(folder, "config.json") {
+        let Some(weights) = weights else { return Some(()) };
+        self.weights_folder = Some(weights.folder());
+        // Files of the hub may have to be fetched: only where they are asked for.
+        if matches!(weights, WeightsValue::Hub { .. }) && !needs_config {
+            return Some(());
+        }
+        self.read_config(span)
+    }
+
+    /// Reads the `config.json` beside the weights, if there is one. `span`: what asks for it.
+    pub fn read_config(&mut self, span: Span) -> Option<()> {
+        let Some(folder) = self.weights_folder.clone() else { return Some(()) };
+        let text = match self.world.folder_text(&folder, "config.json") {
             Ok(text) => text,
             Err(mut diagnostic) => {
                 diagnostic.labels.insert(0, mgx_diag::Label { span, text: "these weights".to_owned() });
@@ -285,7 +300,6 @@ impl Checker<'_> {
                 return None;
             }
         };
-        self.weights_folder = Some(folder.clone());
         if let Some(text) = text {
             match serde_json::from_str(&text) {
                 Ok(config) => self.config = Some(config),

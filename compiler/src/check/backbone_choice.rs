@@ -38,7 +38,7 @@ impl Checker<'_> {
             Value::Error => return None,
             _ => None,
         };
-        self.use_folder(weights.as_ref(), place)?;
+        self.use_folder(weights.as_ref(), true, place)?;
         if self.config.is_none() {
             self.needs_configuration(&handle.name.text, place);
             return None;

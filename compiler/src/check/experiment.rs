@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::{Graph, NodeId, ParamId};
-use mgx_ir::plan::{BatchSpec, DataSpec, InputSpec, LengthSpec, MetricSpec, OutputSpec, TokenizerSpec};
+use mgx_ir::plan::{BatchSpec, DataSpec, InputSpec, LengthSpec, MetricSpec, OutputSpec, Precision, TokenizerSpec};
 
 use super::axes::tensor_type;
 use super::call::Args;
@@ -22,6 +22,7 @@ use crate::syntax::ast::{Expr, ExprKind, FieldKind, ItemKind, MemberKind, Module
 #[derive(Debug, Default)]
 pub struct ExperimentState {
     pub seed: u64,
+    pub precision: Precision,
     pub tables: Vec<Table>,
     pub tokenizers: Vec<TokenizerSpec>,
     pub lengths: Vec<LengthSpec>,
@@ -68,6 +69,8 @@ pub struct TaskOutputs {
 pub struct Elaborated {
     pub name: String,
     pub seed: u64,
+    /// How parameters are stored that are not trained.
+    pub precision: Precision,
     pub graph: Graph,
     pub params: Vec<ParamInfo>,
     /// What a training step leaves in each state that it changes; empty where the experiment is evaluated.
@@ -82,6 +85,9 @@ pub struct Elaborated {
     pub predict: PredictSettings,
     pub batch: BatchSpec,
 }
+
+/// The values of `precision`.
+const PRECISIONS: [(&str, Precision); 2] = [("f32", Precision::F32), ("bf16", Precision::Bf16)];
 
 /// Samples of a batch where nothing is said.
 const DEFAULT_BATCH: u64 = 32;
@@ -105,9 +111,12 @@ impl Checker<'_> {
         if let Some(expr) = field_value(body, "seed") {
             self.experiment.seed = self.whole(expr, &mut scope).unwrap_or(0);
         }
+        if let Some(expr) = field_value(body, "precision") {
+            self.experiment.precision = self.choice(expr, &PRECISIONS).unwrap_or_default();
+        }
         for field in &body.fields {
             match &field.kind {
-                FieldKind::Value(_) if field.name.text == "seed" => {}
+                FieldKind::Value(_) if ["seed", "precision"].contains(&field.name.text.as_str()) => {}
                 FieldKind::Value(expr) if field.name.text == "task" => self.task(expr, &mut scope),
                 FieldKind::Value(expr) => {
                     let value = self.eval(expr, &mut scope);
@@ -168,10 +177,17 @@ impl Checker<'_> {
             self.report(diagnostic.help("remove `train { … }`, or use a task with a label, such as `classification(logits, table.label)`"));
             return None;
         }
+        if state.precision == Precision::Bf16 && train.is_some() && emission.params.iter().all(|param| param.trainable || param.state) {
+            let diagnostic = Diagnostic::error("E0328", "`precision = bf16` stores what is not trained, and everything here is trained");
+            let span = field_value(body, "precision").map_or(handle.name.span, |expr| expr.span);
+            self.report(diagnostic.label(span, "has nothing to store").help("freeze the backbone (`frozen = true`), or remove the line"));
+            return None;
+        }
         let batch = train.as_ref().map_or(batch.unwrap_or(BatchSpec::Samples(DEFAULT_BATCH)), |train| train.batch);
         Some(Elaborated {
             name: handle.name.text.clone(),
             seed: state.seed,
+            precision: state.precision,
             graph: emission.graph,
             params: emission.params,
             updates: emission.updates.into_iter().collect(),

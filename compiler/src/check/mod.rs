@@ -39,7 +39,7 @@ pub use experiment::{Elaborated, Network, TaskOutputs};
 pub use library::ItemRef;
 pub use settings::{PredictSettings, TrainSettings};
 pub use trace::{TraceAxis, TraceInput, trace};
-pub use value::WeightsValue as WeightsSource;
+pub use value::{HUB_PREFIX, WeightsValue as WeightsSource};
 pub use world::World;
 
 use std::collections::BTreeMap;

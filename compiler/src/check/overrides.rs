@@ -41,7 +41,7 @@ pub fn apply_overrides(checker: &mut Checker<'_>, file: usize, overrides: &[Over
 fn set_in_item(item: &mut Item, segments: &[&str], value: &Expr, span: Span) -> bool {
     let own = segments.first() == Some(&item.name.text.as_str());
     match &mut item.kind {
-        ItemKind::Experiment(body) => set_field(body, if own { &segments[1..] } else { segments }, &["seed"], value, span),
+        ItemKind::Experiment(body) => set_field(body, if own { &segments[1..] } else { segments }, &["seed", "precision"], value, span),
         ItemKind::Data(data) if own && segments[1..] == ["path"] => set_argument(&mut data.source, None, value, span),
         ItemKind::Data(data) if own => set_field(&mut data.body, &segments[1..], &["split"], value, span),
         _ => false,
@@ -50,7 +50,7 @@ fn set_in_item(item: &mut Item, segments: &[&str], value: &Expr, span: Span) -> 
 
 /// The paths that exist in a file, and the settings of its blocks that could, for suggestions.
 fn settable_paths(ast: &File) -> Vec<String> {
-    let mut paths = vec!["seed".to_owned()];
+    let mut paths = vec!["seed".to_owned(), "precision".to_owned()];
     for item in &ast.items {
         let (body, prefix) = match &item.kind {
             ItemKind::Experiment(body) => (body, String::new()),

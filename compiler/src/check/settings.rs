@@ -43,7 +43,7 @@ pub struct PredictSettings {
     pub on: Option<String>,
 }
 
-pub const TRAIN_FIELDS: [&str; 16] = [
+pub const TRAIN_FIELDS: [&str; 15] = [
     "epochs",
     "max_steps",
     "batch_size",
@@ -59,7 +59,6 @@ pub const TRAIN_FIELDS: [&str; 16] = [
     "min_delta",
     "log_every",
     "checkpoint_every",
-    "precision",
 ];
 
 pub const PREDICT_FIELDS: [&str; 3] = ["on", "batch_size", "batch_tokens"];
@@ -149,7 +148,6 @@ impl Checker<'_> {
             "min_delta" => stop.min_delta = self.number_in(expr, scope, 0.0, f64::MAX)?,
             "log_every" => settings.log_every = self.positive(expr, scope)?,
             "checkpoint_every" => settings.checkpoint_every = Some(self.positive(expr, scope)?),
-            "precision" => self.choice(expr, &[("f32", ())])?,
             _ => {
                 self.unknown_option("train", &field.name, TRAIN_FIELDS.into_iter());
                 return None;

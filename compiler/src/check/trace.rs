@@ -81,6 +81,7 @@ impl Checker<'_> {
         Some(Elaborated {
             name: "trace".to_owned(),
             seed: 0,
+            precision: mgx_ir::plan::Precision::F32,
             graph: emission.graph,
             params: emission.params,
             updates: emission.updates.into_iter().collect(),

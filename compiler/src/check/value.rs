@@ -106,6 +106,20 @@ pub enum WeightsValue {
     Hub { repository: String, revision: Option<String> },
 }
 
+/// The folder of a checkpoint that is named by a repository of the hub begins with this.
+pub const HUB_PREFIX: &str = "hub://";
+
+impl WeightsValue {
+    /// The folder, or what stands for it: `hub://org/name`, `hub://org/name@revision`.
+    pub fn folder(&self) -> String {
+        match self {
+            Self::Folder(folder) => folder.clone(),
+            Self::Hub { repository, revision: None } => format!("{HUB_PREFIX}{repository}"),
+            Self::Hub { repository, revision: Some(revision) } => format!("{HUB_PREFIX}{repository}@{revision}"),
+        }
+    }
+}
+
 /// A module with arguments.
 #[derive(Debug)]
 pub struct Pending {

@@ -28,6 +28,7 @@ impl Lister<'_> {
         let buffer = &self.program.buffers[id.0 as usize];
         let storage = |storage: &Storage| match storage {
             Storage::Param { .. } => "param ",
+            Storage::ParamBf16 { .. } => "bf16 param ",
             Storage::Gradient { .. } => "gradient ",
             Storage::State { .. } => "state ",
             Storage::Input => "input ",

@@ -10,18 +10,15 @@ use std::collections::BTreeMap;
 use mgx_diag::Diagnostic;
 use mgx_ir::graph::{BinaryOp, DType, Graph, GraphBuilder, NodeId, Op, Output, ParamId, ReduceOp};
 use mgx_ir::plan::{
-    InputSource, InputSpec, Memory, OptimizerSpec, PLAN_VERSION, ParamSpec, Plan, Program, Storage, TrainSpec, WeightsSpec,
+    InputSource, InputSpec, Memory, OptimizerSpec, PLAN_VERSION, ParamSpec, Plan, Precision, Program, Storage, TrainSpec, WeightsSpec,
 };
 
-use crate::check::{Elaborated, Network, ParamInfo, TrainSettings, WeightsSource};
+use crate::check::{Elaborated, Network, ParamInfo, TrainSettings};
 use crate::passes::lower::{LowerOptions, lower};
 use crate::passes::{gradient, simplify};
 
 /// Parameters and their gradients begin at multiples of this many bytes.
 const ALIGNMENT: u64 = 64;
-
-/// The folder of a checkpoint that is named by a repository of the hub begins with this.
-pub const HUB_PREFIX: &str = "hub://";
 
 /// The largest batches: for each, the lengths of each sample.
 pub type Capacity = [Vec<Vec<u64>>];
@@ -31,8 +28,10 @@ pub type Capacity = [Vec<Vec<u64>>];
 /// # Errors
 /// `E0600` where something on the way to the loss has no gradient.
 pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &Capacity) -> Result<Plan, Diagnostic> {
-    let (params, trainable_bytes, param_bytes) = place_params(&evaluation.params);
+    let (params, trainable_bytes, param_bytes) = place_params(evaluation);
     let offsets: Vec<u64> = params.iter().map(|param| param.offset).collect();
+    let bf16: Vec<bool> = params.iter().map(|param| param.precision == Precision::Bf16).collect();
+    let memory = LowerOptions { params: &offsets, bf16: &bf16, capacity, ..LowerOptions::default() };
     let mut plan = Plan {
         version: PLAN_VERSION,
         name: evaluation.name.clone(),
@@ -46,7 +45,7 @@ pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &
         gradient: None,
         optimizer: None,
         evaluate: None,
-        predict: output_program(evaluation, false, &offsets, capacity),
+        predict: output_program(evaluation, false, &memory),
         outputs: evaluation.task.outputs.clone(),
         metrics: evaluation.task.metrics.clone(),
         train: None,
@@ -56,11 +55,11 @@ pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &
         flops_step: 0,
     };
     if evaluation.task.loss.is_some() {
-        plan.evaluate = Some(output_program(evaluation, true, &offsets, capacity));
+        plan.evaluate = Some(output_program(evaluation, true, &memory));
     }
     if let Some((training, settings)) = training.and_then(|training| training.train.as_ref().map(|settings| (training, settings))) {
         debug_assert_eq!(training.params.len(), evaluation.params.len(), "the mode does not change the parameters");
-        plan.gradient = Some(gradient_program(training, &offsets, capacity)?);
+        plan.gradient = Some(gradient_program(training, &memory)?);
         let optimizer = optimizer::build(settings, trainable_bytes);
         plan.memory.gradients = trainable_bytes;
         plan.memory.optimizer = trainable_bytes * optimizer.state.len() as u64;
@@ -80,7 +79,10 @@ fn programs(plan: &Plan) -> impl Iterator<Item = &Program> {
 }
 
 /// Trainable parameters first, so that the optimizer sees them as one vector. Gives the bytes of these and of all.
-fn place_params(params: &[ParamInfo]) -> (Vec<ParamSpec>, u64, u64) {
+fn place_params(experiment: &Elaborated) -> (Vec<ParamSpec>, u64, u64) {
+    let params = &experiment.params;
+    let is_trained = |param: &ParamInfo| param.trainable && experiment.train.is_some();
+    let precision = |param: &ParamInfo| if param.state || is_trained(param) { Precision::F32 } else { experiment.precision };
     let mut offset = 0;
     let mut offsets = vec![0; params.len()];
     let mut trainable_bytes = 0;
@@ -88,7 +90,7 @@ fn place_params(params: &[ParamInfo]) -> (Vec<ParamSpec>, u64, u64) {
         for (param, place) in params.iter().zip(&mut offsets) {
             if param.trainable == wanted {
                 *place = offset;
-                offset += (param.shape.iter().product::<u64>() * 4).next_multiple_of(ALIGNMENT);
+                offset += (param.shape.iter().product::<u64>() * precision(param).bytes()).next_multiple_of(ALIGNMENT);
             }
         }
         if wanted {
@@ -106,6 +108,7 @@ fn place_params(params: &[ParamInfo]) -> (Vec<ParamSpec>, u64, u64) {
             init: param.init,
             trainable: param.trainable,
             state: param.state,
+            precision: precision(param),
             offset,
             chosen: param.chosen,
             weights: param.network.map(|index| index as u32),
@@ -115,14 +118,8 @@ fn place_params(params: &[ParamInfo]) -> (Vec<ParamSpec>, u64, u64) {
 }
 
 fn weights(network: &Network) -> WeightsSpec {
-    let folder = match &network.weights {
-        WeightsSource::Folder(folder) => folder.clone(),
-        WeightsSource::Hub { repository, revision } => {
-            format!("{HUB_PREFIX}{repository}{}", revision.as_ref().map(|revision| format!("@{revision}")).unwrap_or_default())
-        }
-    };
     WeightsSpec {
-        folder,
+        folder: network.weights.folder(),
         root: network.root.clone(),
         prefixes: network.prefixes.clone(),
         ignore: network.ignore.clone(),
@@ -131,17 +128,17 @@ fn weights(network: &Network) -> WeightsSpec {
 }
 
 /// The task's outputs for a batch, with the loss of each sample where it is wanted.
-fn output_program(experiment: &Elaborated, with_loss: bool, offsets: &[u64], capacity: &Capacity) -> Program {
+fn output_program(experiment: &Elaborated, with_loss: bool, memory: &LowerOptions<'_>) -> Program {
     let mut graph = experiment.graph.clone();
     if with_loss && let Some(loss) = experiment.task.loss {
         graph.outputs.push(Output { name: "loss".to_owned(), node: loss });
     }
     simplify(&mut graph, &[]);
-    lower(&graph, &LowerOptions { params: offsets, capacity, ..LowerOptions::default() })
+    lower(&graph, memory)
 }
 
 /// The gradients of the batch, added to the gradient memory, and the batch's loss: the sum of the losses times `loss_scale`.
-fn gradient_program(experiment: &Elaborated, offsets: &[u64], capacity: &Capacity) -> Result<Program, Diagnostic> {
+fn gradient_program(experiment: &Elaborated, memory: &LowerOptions<'_>) -> Result<Program, Diagnostic> {
     let Some(loss) = experiment.task.loss else { return Ok(Program::default()) };
     let mut graph = experiment.graph.clone();
     graph.outputs.clear();
@@ -165,9 +162,9 @@ fn gradient_program(experiment: &Elaborated, offsets: &[u64], capacity: &Capacit
     let stores: Vec<(NodeId, Storage)> = experiment
         .updates
         .iter()
-        .filter_map(|(param, node)| Some((moved[node.0 as usize]?, Storage::Param { offset: offsets[param.0 as usize] })))
+        .filter_map(|(param, node)| Some((moved[node.0 as usize]?, Storage::Param { offset: memory.params[param.0 as usize] })))
         .collect();
-    Ok(lower(&graph, &LowerOptions { params: offsets, gradients: &gradients, stores: &stores, capacity, ..LowerOptions::default() }))
+    Ok(lower(&graph, &LowerOptions { gradients: &gradients, stores: &stores, ..*memory }))
 }
 
 /// The first node that reads each trainable parameter.

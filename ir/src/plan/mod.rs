@@ -14,7 +14,7 @@ pub use data::{
     Alphabet, Casing, CellNumber, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat, GeneOrder, Generator,
     InputSource, InputSpec, LengthPolicy, LengthSpec, NeighborSpec, SplitSpec, TokenizerKind, TokenizerSpec, Unknown,
 };
-pub use params::{Init, Memory, ParamSpec, WeightsSpec};
+pub use params::{Init, Memory, ParamSpec, Precision, WeightsSpec};
 pub use program::{
     AttentionGradStep, AttentionStep, BatchRole, Buffer, BufferId, ContractStep, FusedInput, FusedNode, FusedStep, Program, ProgramInput,
     ReduceSpace, RoutedOuterStep, RoutedStep, SHORT, ScatterStep, Step, StepKind, StepWindows, Storage, Store,

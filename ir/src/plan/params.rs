@@ -21,6 +21,26 @@ pub enum Init {
     },
 }
 
+/// How the numbers of a parameter are stored. Whatever is computed from them is computed in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    F32,
+    /// bfloat16: the upper half of an f32, rounded to nearest, ties to even. Only what is not trained is stored so.
+    Bf16,
+}
+
+impl Precision {
+    /// Bytes of an element.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+}
+
 /// A parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ParamSpec {
@@ -34,6 +54,8 @@ pub struct ParamSpec {
     pub trainable: bool,
     /// Kept from step to step and not learned (running statistics): loaded and saved like a parameter, and not counted as one.
     pub state: bool,
+    #[serde(default)]
+    pub precision: Precision,
     /// Byte offset in the parameter memory.
     pub offset: u64,
     /// Where it belongs to one of several parts among which is chosen: how many are for each element, and of how many.
@@ -47,6 +69,11 @@ impl ParamSpec {
     /// Number of elements.
     pub fn elements(&self) -> u64 {
         self.shape.iter().product()
+    }
+
+    /// Bytes in the parameter memory.
+    pub fn bytes(&self) -> u64 {
+        self.elements().saturating_mul(self.precision.bytes())
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Storage {
     Arena { offset: u64, bytes: u64 },
     /// In the parameter memory. All trainable parameters come first, so that the optimizer sees them as one vector.
     Param { offset: u64 },
+    /// In the parameter memory as bfloat16, two bytes for each element, of type F32 to all who read it. Never written.
+    ParamBf16 { offset: u64 },
     /// In the gradient memory, laid out like the trainable part of the parameter memory.
     Gradient { offset: u64 },
     /// In one of the optimizer's state memories, laid out like the gradient memory.

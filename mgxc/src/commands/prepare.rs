@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use mgx_compiler::check::{Elaborated, Override, WeightsSource, check, elaborate};
+use mgx_compiler::check::{Elaborated, Override, check, elaborate};
 use mgx_compiler::plan;
 use mgx_diag::{Diagnostic, Label, SourceMap};
-use mgx_ir::plan::Plan;
+use mgx_ir::plan::{Plan, WeightsSpec};
 use mgx_runtime::{Data, DataSource};
 
+use crate::hub::Hub;
 use crate::report;
 use crate::world::Folder;
 
@@ -17,6 +18,7 @@ pub struct Prepared {
     pub sources: SourceMap,
     /// The folder of the experiment's file.
     pub folder: PathBuf,
+    pub hub: Hub,
     pub experiment: Elaborated,
     /// The program as it is run.
     pub resolved: String,
@@ -25,6 +27,24 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// The folder of each of the plan's weights; those of the hub are fetched if they are not in its cache.
+    ///
+    /// # Errors
+    /// As [`Hub::weights`], with the place in the program.
+    pub fn weight_folders(&self) -> Result<Vec<PathBuf>, Diagnostic> {
+        let folder = |(index, weights): (usize, &WeightsSpec)| {
+            if !Hub::names(&weights.folder) {
+                return Ok(self.folder.join(&weights.folder));
+            }
+            self.hub.weights(&weights.folder).map_err(|mut diagnostic| {
+                let span = self.experiment.networks.get(index).map(|network| network.span);
+                diagnostic.labels.extend(span.map(|span| Label { span, text: "these weights".to_owned() }));
+                diagnostic
+            })
+        };
+        self.plan.weights.iter().enumerate().map(folder).collect()
+    }
+
     /// Size of the data files.
     pub fn data_bytes(&self) -> u64 {
         self.plan.data.iter().filter_map(|spec| std::fs::metadata(self.folder.join(&spec.path)).ok()).map(|file| file.len()).sum()
@@ -73,7 +93,7 @@ pub fn prepare(file: &Path, experiment: Option<&str>, overrides: &[Override], la
     report::print(data.warnings(), &sources);
     warn_truncated(&data, &sources);
     let plan = plan::build(&evaluation, training.as_ref(), &data.capacity(evaluation.batch)).map_err(fail)?;
-    Ok(Prepared { sources, folder: world.root, experiment: evaluation, resolved, plan, data })
+    Ok(Prepared { sources, folder: world.root, hub: world.hub, experiment: evaluation, resolved, plan, data })
 }
 
 /// Says how many sequences are cut to what a backbone takes.
@@ -124,11 +144,25 @@ pub fn check_weights(world: &Folder, experiment: &Elaborated) -> Vec<Diagnostic>
     let Ok(plan) = plan::build(experiment, None, &[]) else { return Vec::new() };
     let mut findings = Vec::new();
     for (index, network) in experiment.networks.iter().enumerate() {
-        if let WeightsSource::Hub { .. } = network.weights {
-            continue;
-        }
         let mut weights = plan.weights[index].clone();
-        weights.folder = world.root.join(&weights.folder).to_string_lossy().into_owned();
+        let label = |mut diagnostic: Diagnostic| {
+            diagnostic.labels.insert(0, Label { span: network.span, text: "these weights".to_owned() });
+            diagnostic
+        };
+        // Weights are not fetched to be checked: those of the hub are compared once they are in the cache.
+        let folder = if Hub::names(&weights.folder) {
+            world.hub.cached_weights(&weights.folder).transpose()
+        } else {
+            Some(Ok(world.root.join(&weights.folder)))
+        };
+        match folder {
+            None => continue,
+            Some(Ok(folder)) => weights.folder = folder.to_string_lossy().into_owned(),
+            Some(Err(diagnostic)) => {
+                findings.push(label(diagnostic));
+                continue;
+            }
+        }
         let params: Vec<_> = plan
             .params
             .iter()
@@ -144,10 +178,7 @@ pub fn check_weights(world: &Folder, experiment: &Elaborated) -> Vec<Diagnostic>
             Ok(report) => report.warnings(),
             Err(diagnostic) => vec![diagnostic],
         };
-        findings.extend(found.into_iter().map(|mut diagnostic| {
-            diagnostic.labels.insert(0, Label { span: network.span, text: "these weights".to_owned() });
-            diagnostic
-        }));
+        findings.extend(found.into_iter().map(label));
     }
     findings
 }

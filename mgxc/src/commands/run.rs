@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mgx_compiler::plan::HUB_PREFIX;
 use mgx_data::Part;
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::Plan;
@@ -33,13 +32,13 @@ pub fn run(options: &RunOptions) -> ExitCode {
 }
 
 fn run_stages(options: &RunOptions, prepared: Prepared) -> Result<ExitCode, Diagnostic> {
-    refuse_hub(&prepared.plan)?;
     let trains = prepared.plan.train.is_some();
     let on = prepared.experiment.predict.on.clone();
     let stage = options.stage;
     let fits = trains && matches!(stage, None | Some(Stage::Fit));
+    let weights = Some(prepared.weight_folders()?);
     let resolved = prepared.resolved;
-    let settings = Settings { folder: prepared.folder, weights: None, progress: ProgressMode::Auto, interrupt: Interrupt::on_signals()? };
+    let settings = Settings { folder: prepared.folder, weights, progress: ProgressMode::Auto, interrupt: Interrupt::on_signals()? };
     let mut session = Session::new(prepared.plan, prepared.data, settings)?;
     if !options.resume && options.checkpoint.is_none() && (fits || !trains) {
         // Before there is a folder, so that weights that cannot be loaded leave nothing behind.
@@ -109,17 +108,6 @@ fn run_folder(options: &RunOptions, plan: &Plan, program: &str, fits: bool) -> R
         (None, true) => RunFolder::open(&RunFolder::newest(&base, &plan.name)?),
         (None, false) => RunFolder::create_numbered(&base, plan, program),
     }
-}
-
-/// This version loads weights from folders only.
-fn refuse_hub(plan: &Plan) -> Result<(), Diagnostic> {
-    let Some(weights) = plan.weights.iter().find(|weights| weights.folder.starts_with(HUB_PREFIX)) else { return Ok(()) };
-    let repository = weights.folder.trim_start_matches(HUB_PREFIX);
-    Err(Diagnostic::error(
-        "E0552",
-        format!("the weights of `{}` are in the hub's repository `{repository}`, which is not on this machine", weights.root),
-    )
-    .help("download the repository and give its folder: `weights = folder(\"…\")`; or start without it: `from_scratch = true`"))
 }
 
 fn print_fit(report: &FitReport) {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use mgx_diag::Diagnostic;
 use mgx_ir::graph::DType;
 use mgx_ir::plan::{Batch, Buffer, BufferId, FusedStep, InputData, Program, ReduceSpace, StepKind, Storage};
+use mgx_kernels::matmul::widen;
 use rayon::prelude::*;
 
 use crate::checks::Checks;
@@ -202,6 +203,7 @@ impl Executable {
         let (memory, offset) = match self.buffers[root].storage {
             Storage::Arena { offset, .. } => (&memory.arena, offset),
             Storage::Param { offset } => (&memory.params, offset),
+            Storage::ParamBf16 { offset } => return halves(&self.buffers[root], &memory.params, offset, bytes / 2),
             Storage::Gradient { offset } => (&memory.gradients, offset),
             Storage::State { slot, offset } => match memory.state.get(slot as usize) {
                 Some(state) => (state, offset),
@@ -237,7 +239,8 @@ impl Executable {
             if root != number {
                 self.check_alias(number, root, shapes)?;
             }
-            let bytes = shapes.elements(forms[number]).saturating_mul(4);
+            let element = if matches!(self.buffers[root].storage, Storage::ParamBf16 { .. }) { 2 } else { 4 };
+            let bytes = shapes.elements(forms[number]).saturating_mul(element);
             let (start, offset, len) = match self.buffers[root].storage {
                 Storage::Arena { offset, bytes: reserved } => {
                     if bytes > reserved {
@@ -245,7 +248,7 @@ impl Executable {
                     }
                     (memory.arena.as_mut_ptr(), offset, memory.arena.len())
                 }
-                Storage::Param { offset } => (memory.params.as_mut_ptr(), offset, memory.params.len()),
+                Storage::Param { offset } | Storage::ParamBf16 { offset } => (memory.params.as_mut_ptr(), offset, memory.params.len()),
                 Storage::Gradient { offset } => (memory.gradients.as_mut_ptr(), offset, memory.gradients.len()),
                 Storage::State { slot, offset } => match memory.state.get_mut(slot as usize) {
                     Some(state) => (state.as_mut_ptr(), offset, state.len()),
@@ -332,7 +335,7 @@ fn roots(program: &Program) -> Result<Vec<usize>, Diagnostic> {
 fn check_stores(program: &Program, roots: &[usize], step: &FusedStep) -> Result<(), Diagnostic> {
     for store in &step.stores {
         let root = roots.get(store.buffer.0 as usize).map(|root| program.buffers[*root].storage);
-        if matches!(root, None | Some(Storage::Input)) {
+        if matches!(root, None | Some(Storage::Input | Storage::ParamBf16 { .. })) {
             return Err(shapes::malformed(format!("a step stores to buffer {}, which cannot be written", store.buffer.0)));
         }
         let axes = program.buffers[store.buffer.0 as usize].ty.axes.len();
@@ -355,6 +358,13 @@ fn outputs(program: &Program) -> Result<Vec<(String, usize)>, Diagnostic> {
         None => Err(shapes::malformed(format!("output `{}` has no buffer", output.name))),
     };
     program.outputs.iter().map(output).collect()
+}
+
+/// A parameter that is stored as bfloat16, widened.
+fn halves(buffer: &Buffer, memory: &[u8], offset: u64, bytes: u64) -> Result<InputData, Diagnostic> {
+    let end = offset.saturating_add(bytes);
+    let place = memory.get(offset as usize..end as usize).ok_or_else(|| too_small(buffer, end, memory.len() as u64))?;
+    Ok(InputData::F32(place.as_chunks::<2>().0.iter().map(|half| widen(u16::from_le_bytes(*half))).collect()))
 }
 
 fn too_small(buffer: &Buffer, needed: u64, available: u64) -> Diagnostic {

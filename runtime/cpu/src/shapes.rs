@@ -4,13 +4,24 @@ use std::collections::HashMap;
 
 use mgx_diag::Diagnostic;
 use mgx_ir::graph::{AxisId, Extent, SizeExpr};
-use mgx_ir::plan::{Batch, Buffer, Program};
+use mgx_ir::plan::{Batch, Buffer, BufferId, Program, Storage};
 
 /// A size that depends on the sample, by its number in [`Shapes`].
 pub(crate) type SizeId = usize;
 
 /// How many elements a sample has in a buffer: the product of a constant and of sizes. Equal forms have equal numbers.
 pub(crate) type FormId = usize;
+
+/// Is a buffer stored as bfloat16?
+pub(crate) fn is_bf16(program: &Program, id: BufferId) -> bool {
+    let mut storage = program.buffers.get(id.0 as usize).map(|buffer| buffer.storage);
+    // Aliases are at most as long as there are buffers.
+    for _ in 0..program.buffers.len() {
+        let Some(Storage::Alias(root)) = storage else { break };
+        storage = program.buffers.get(root.0 as usize).map(|buffer| buffer.storage);
+    }
+    matches!(storage, Some(Storage::ParamBf16 { .. }))
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Form {

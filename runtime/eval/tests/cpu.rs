@@ -14,7 +14,7 @@ use mgx_eval::eval_graph;
 use mgx_ir::plan::{Batch, InputData, Program};
 
 use common::{check, compare, seeds};
-use lowered::{Lowered, forward, with_gradients};
+use lowered::{Lowered, forward, stored_as_bf16, with_gradients};
 
 const TOLERANCE: f64 = 2e-4;
 
@@ -184,5 +184,33 @@ fn gradients_of_large_networks_have_the_same_bits_with_every_number_of_threads()
             assert!(run(threads) == one, "seed {seed}: {threads} threads give other bits than one");
         }
         assert!(one.iter().any(|byte| *byte != 0), "seed {seed}: all gradients are zero");
+    }
+}
+
+/// Parameters that are stored as bfloat16 give the bits, also of gradients, that the same numbers give when they are stored as f32.
+#[test]
+fn parameters_stored_as_bf16_change_no_bits() {
+    let agree = |lowered: &Lowered| {
+        let (rounded, halved, params) = stored_as_bf16(lowered);
+        let run = |program: &Program, params: AlignedBytes| -> Result<_, String> {
+            let executable = Executable::new(program).map_err(|diagnostic| format!("{diagnostic:?}"))?;
+            let mut memory = Memory { params, ..memory(program, &[], &[], rounded.bytes) };
+            let found = outputs(&rounded.case, &executable, &mut memory, &rounded.case.batch)?;
+            Ok((found.iter().map(|(name, data)| (name.clone(), bits(data))).collect::<BTreeMap<_, _>>(), memory.gradients.to_vec()))
+        };
+        let whole = run(&rounded.program, aligned(&ProgramMemory::with_params(&rounded.case.params, &rounded.offsets).params))?;
+        if run(&halved, aligned(&params))? == whole { Ok(()) } else { Err(String::from("other bits")) }
+    };
+    let forward_agrees = |case: &Case| agree(&forward(case));
+    let gradients_agree = |case: &Case| with_gradients(case).map_or(Ok(()), |lowered| agree(&lowered));
+    for seed in seeds(60) {
+        check(seed, &case(seed, 14), forward_agrees);
+    }
+    for seed in seeds(20) {
+        check(seed, &network(seed), forward_agrees);
+        check(seed, &network(seed), gradients_agree);
+    }
+    for seed in seeds(4) {
+        agree(&forward(&sized_network(seed, 14))).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
 }

@@ -10,7 +10,7 @@ use mgx_ir::graph::Op;
 use mgx_ir::plan::{ContractStep, FusedNode, StepKind};
 
 use common::{check, compare, seeds};
-use lowered::{Lowered, forward, with_gradients};
+use lowered::{Lowered, forward, stored_as_bf16, with_gradients};
 
 const TOLERANCE: f64 = 2e-5;
 
@@ -126,4 +126,23 @@ fn networks_are_lowered_to_few_steps() {
     }
     let [fused, contractions, others] = kinds;
     assert!(others >= 15 && contractions >= 100 && fused < 2 * contractions, "fused {fused}, contractions {contractions}, others {others}");
+}
+
+/// The interpreter reads parameters that are stored as bfloat16 as the numbers that they are.
+#[test]
+fn parameters_stored_as_bf16_are_the_same_numbers() {
+    let agree = |case: &Case| {
+        let (rounded, halved, params) = stored_as_bf16(&forward(case));
+        let run =
+            |program, params| run_program_outputs(program, &mut ProgramMemory { params, ..ProgramMemory::default() }, &rounded.case.batch);
+        let whole = run(&rounded.program, ProgramMemory::with_params(&rounded.case.params, &rounded.offsets).params);
+        let found = run(&halved, params);
+        let words = |outputs: &[(String, mgx_eval::Value)]| -> Vec<u64> {
+            outputs.iter().flat_map(|(_, value)| value.flatten()).map(f64::to_bits).collect()
+        };
+        if words(&found) == words(&whole) { Ok(()) } else { Err(String::from("other numbers")) }
+    };
+    for seed in seeds(40) {
+        check(seed, &case(seed, 12), agree);
+    }
 }

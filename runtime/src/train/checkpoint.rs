@@ -39,7 +39,7 @@ impl Session {
     /// # Errors
     /// E0920 to E0923.
     pub fn write_params(&self, path: &Path) -> Result<(), Diagnostic> {
-        let memory = self.memory.params.as_f32();
+        let memory: &[u8] = &self.memory.params;
         // What Transformers looks for in its own files.
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         params::write(path, self.plan.params.iter().map(|param| (param, param.path.clone(), memory)), &metadata)
@@ -52,7 +52,7 @@ impl Session {
     fn write_optimizer(&self, path: &Path) -> Result<(), Diagnostic> {
         let trainable = || self.plan.params.iter().filter(|param| param.trainable);
         let slots = self.state_names().iter().zip(&self.memory.state);
-        let tensors = slots.flat_map(|(name, slot)| trainable().map(move |param| (param, format!("{name}.{}", param.path), slot.as_f32())));
+        let tensors = slots.flat_map(|(name, slot)| trainable().map(move |param| (param, format!("{name}.{}", param.path), &**slot)));
         params::write(path, tensors, &BTreeMap::new())
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use half::bf16;
 use mgx_diag::{Diagnostic, nearest};
 
 use crate::mapped::MappedFile;
@@ -121,15 +122,28 @@ impl Checkpoint {
     /// # Errors
     /// `E0910`: no such tensor, or `out` has another number of elements; `E0911`: its type has no `f32` values (complex, 8-bit floats).
     pub fn read_f32(&self, key: &str, out: &mut [f32]) -> Result<(), Diagnostic> {
+        self.read(key, out.len(), |tensor, file| tensor.read(file, out))
+    }
+
+    /// As [`read_f32`](Self::read_f32), rounded to bfloat16 (to nearest, ties to even).
+    pub fn read_bf16(&self, key: &str, out: &mut [bf16]) -> Result<(), Diagnostic> {
+        self.read(key, out.len(), |tensor, file| tensor.read_bf16(file, out))
+    }
+
+    fn read(
+        &self,
+        key: &str,
+        elements: usize,
+        read: impl FnOnce(&TensorInfo, &MappedFile) -> std::io::Result<()>,
+    ) -> Result<(), Diagnostic> {
         let tensor = self.find(key)?;
-        if tensor.elements() != out.len() as u64 {
-            let message =
-                format!("tensor `{key}` of `{}` is {}, not {} numbers", self.path.display(), shape_text(&tensor.shape), out.len());
+        if tensor.elements() != elements as u64 {
+            let message = format!("tensor `{key}` of `{}` is {}, not {elements} numbers", self.path.display(), shape_text(&tensor.shape));
             return Err(Diagnostic::error("E0910", message));
         }
         self.check_readable(tensor)?;
         let file = self.files.get(tensor.file).ok_or_else(|| self.outside(tensor))?;
-        tensor.read(file, out).map_err(|error| match error.kind() {
+        read(tensor, file).map_err(|error| match error.kind() {
             std::io::ErrorKind::UnexpectedEof => self.outside(tensor),
             _ => cannot_read(&file.path, &error),
         })

@@ -30,7 +30,7 @@ pub use atomic::write_atomically;
 pub use checkpoint::{Checkpoint, shard_names, weight_file};
 pub use dtype::Dtype;
 pub use hash::file_hash;
-pub use load::{check, check_opened, load, load_opened, open_all};
+pub use load::{check, check_opened, load, load_opened, open_all, read_into};
 pub use manifest::{Manifest, ManifestFile};
 pub use matching::{LoadReport, UsedTensor, WeightsReport};
 pub use memory::parameter_slices;

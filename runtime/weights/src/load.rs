@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{ParamSpec, WeightsSpec};
+use mgx_ir::plan::{ParamSpec, Precision, WeightsSpec};
 use rayon::prelude::*;
 
 use crate::checkpoint::Checkpoint;
@@ -16,7 +16,7 @@ pub fn open_all(weights: &[WeightsSpec], base: &Path) -> Result<Vec<Checkpoint>,
 }
 
 /// Fills every parameter that has weights from its checkpoint; the others, and optional ones that are not stored, are left as they are.
-/// `memory` is the parameter memory: `f32`, row-major, each parameter at its offset. Relative folders start at the working directory.
+/// `memory` is the parameter memory: each parameter at its offset, row-major, in its precision. Relative folders start at the working directory.
 ///
 /// # Errors
 /// As [`Checkpoint::open`]; `E0915`: a tensor is missing; `E0916`: one has another shape; `E0911`: one has a type that cannot be read;
@@ -38,14 +38,25 @@ pub fn load_opened(
         .iter()
         .zip(&assignment)
         .zip(slices)
-        .filter_map(|((param, key), slice)| Some((checkpoints.get(param.weights? as usize)?, key.as_deref()?, slice)))
+        .filter_map(|((param, key), slice)| Some((checkpoints.get(param.weights? as usize)?, key.as_deref()?, param.precision, slice)))
         .collect();
-    work.into_par_iter().try_for_each(|(checkpoint, key, slice)| match bytemuck::try_cast_slice_mut::<u8, f32>(slice) {
-        Ok(values) => checkpoint.read_f32(key, values),
-        Err(_) => Err(Diagnostic::error("E0917", "the parameter memory is not aligned to four bytes")
-            .help("this is a fault of mgx: please report it with the program")),
-    })?;
+    work.into_par_iter().try_for_each(|(checkpoint, key, precision, slice)| read_into(checkpoint, key, precision, slice))?;
     Ok(report)
+}
+
+/// Reads a tensor into the bytes of a parameter, in the precision in which it is stored there.
+///
+/// # Errors
+/// As [`Checkpoint::read_f32`]; `E0917` if the bytes are not aligned.
+pub fn read_into(checkpoint: &Checkpoint, key: &str, precision: Precision, bytes: &mut [u8]) -> Result<(), Diagnostic> {
+    let misaligned = |_| {
+        Diagnostic::error("E0917", "the parameter memory is not aligned to its numbers")
+            .help("this is a fault of mgx: please report it with the program")
+    };
+    match precision {
+        Precision::F32 => checkpoint.read_f32(key, bytemuck::try_cast_slice_mut(bytes).map_err(misaligned)?),
+        Precision::Bf16 => checkpoint.read_bf16(key, bytemuck::try_cast_slice_mut(bytes).map_err(misaligned)?),
+    }
 }
 
 /// What [`load`] would do, from the headers of the files alone. Same report, same errors.

@@ -3,7 +3,7 @@
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::ParamSpec;
 
-/// The bytes of each parameter (`f32`, row-major) in the parameter memory, in the order of `params`. Bytes between them are left alone.
+/// The bytes of each parameter (of its precision, row-major) in the parameter memory, in the order of `params`. Bytes between them are left alone.
 ///
 /// # Errors
 /// `E0917`: the memory is smaller than the plan says, or parameters overlap. That is a fault of the plan, not of the user.
@@ -32,12 +32,12 @@ pub fn parameter_slices<'m>(params: &[ParamSpec], memory: &'m mut [u8]) -> Resul
 }
 
 fn byte_count(param: &ParamSpec) -> Option<u64> {
-    crate::tensor::checked_elements(&param.shape)?.checked_mul(4)
+    crate::tensor::checked_elements(&param.shape)?.checked_mul(param.precision.bytes())
 }
 
 #[cfg(test)]
 mod tests {
-    use mgx_ir::plan::Init;
+    use mgx_ir::plan::{Init, Precision};
 
     use super::*;
 
@@ -52,6 +52,7 @@ mod tests {
             init: Init::Constant(0.0),
             trainable: true,
             state: false,
+            precision: Precision::F32,
             offset,
             chosen: None,
             weights: None,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
+use half::bf16;
 use mgx_diag::Diagnostic;
 use serde_json::{Map, Value, json};
 
@@ -17,6 +18,7 @@ use crate::tensor::{checked_elements, shape_text};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TensorData<'a> {
     F32(&'a [f32]),
+    Bf16(&'a [bf16]),
     I32(&'a [i32]),
     I64(&'a [i64]),
     U8(&'a [u8]),
@@ -28,6 +30,7 @@ impl<'a> TensorData<'a> {
     pub const fn dtype(&self) -> Dtype {
         match self {
             Self::F32(_) => Dtype::F32,
+            Self::Bf16(_) => Dtype::BF16,
             Self::I32(_) => Dtype::I32,
             Self::I64(_) => Dtype::I64,
             Self::U8(_) => Dtype::U8,
@@ -39,6 +42,7 @@ impl<'a> TensorData<'a> {
     pub const fn elements(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
+            Self::Bf16(values) => values.len(),
             Self::I32(values) => values.len(),
             Self::I64(values) => values.len(),
             Self::U8(values) => values.len(),
@@ -50,6 +54,7 @@ impl<'a> TensorData<'a> {
     pub fn bytes(&self) -> &'a [u8] {
         match self {
             Self::F32(values) => bytemuck::cast_slice(values),
+            Self::Bf16(values) => bytemuck::cast_slice(values),
             Self::I32(values) => bytemuck::cast_slice(values),
             Self::I64(values) => bytemuck::cast_slice(values),
             Self::U8(values) => values,

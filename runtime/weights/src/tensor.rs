@@ -3,6 +3,9 @@
 
 use std::io;
 
+use half::bf16;
+use half::slice::HalfFloatSliceExt;
+
 use crate::dtype::{Dtype, cast};
 use crate::mapped::MappedFile;
 
@@ -56,16 +59,37 @@ impl TensorInfo {
             // The machine is little-endian too, so the bytes are the values.
             return file.read_at(self.offset, bytemuck::cast_slice_mut(out));
         }
-        let size = self.dtype.bytes().unwrap_or(1);
-        let mut bytes = vec![0; size as usize * PIECE.min(out.len())];
-        for (values, start) in out.chunks_mut(PIECE).zip((0u64..).step_by(PIECE)) {
-            let piece = &mut bytes[..size as usize * values.len()];
-            file.read_at(self.offset + start * size, piece)?;
-            if !cast(self.dtype, piece, values) {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
+        let mut bytes = Vec::new();
+        let mut pieces = out.chunks_mut(PIECE).zip((0..).step_by(PIECE));
+        pieces.try_for_each(|(values, start)| self.read_piece(file, start, &mut bytes, values))
+    }
+
+    /// As [`read`](Self::read), rounded to bfloat16.
+    pub(crate) fn read_bf16(&self, file: &MappedFile, out: &mut [bf16]) -> io::Result<()> {
+        if self.strides.is_some() {
+            let mut values = vec![0.0; out.len()];
+            self.read(file, &mut values)?;
+            out.convert_from_f32_slice(&values);
+            return Ok(());
+        }
+        if self.dtype == Dtype::BF16 {
+            return file.read_at(self.offset, bytemuck::cast_slice_mut(out));
+        }
+        let (mut bytes, mut values) = (Vec::new(), vec![0.0; PIECE.min(out.len())]);
+        for (halves, start) in out.chunks_mut(PIECE).zip((0..).step_by(PIECE)) {
+            let values = &mut values[..halves.len()];
+            self.read_piece(file, start, &mut bytes, values)?;
+            halves.convert_from_f32_slice(values);
         }
         Ok(())
+    }
+
+    /// Converts the elements of a contiguous tensor from `start` on.
+    fn read_piece(&self, file: &MappedFile, start: u64, bytes: &mut Vec<u8>, values: &mut [f32]) -> io::Result<()> {
+        let size = self.dtype.bytes().unwrap_or(1);
+        bytes.resize(size as usize * values.len(), 0);
+        file.read_at(self.offset + start * size, bytes)?;
+        if cast(self.dtype, bytes, values) { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 
     fn read_strided(&self, file: &[u8], strides: &[u64], out: &mut [f32]) -> Option<()> {

@@ -6,7 +6,7 @@ use mgx_diag::{Diagnostic, Span};
 
 use super::super::Checker;
 use super::super::expr::Scope;
-use super::super::value::{Value, WeightsValue};
+use super::super::value::{HUB_PREFIX, Value, WeightsValue};
 use super::{Given, text, wrong};
 
 pub fn weights(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -> Option<Value> {
@@ -29,6 +29,9 @@ pub fn weights(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Sco
 pub fn config(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
     let key = text(checker, given, 0)?.unwrap_or_default();
     let default = given.positional.get(1).map(|(value, _)| value.clone());
+    if checker.config.is_none() {
+        checker.read_config(given.span)?;
+    }
     let Some(config) = checker.config.clone() else {
         checker.report(
             Diagnostic::error("E0315", format!("`{key}` is read from the configuration of a checkpoint, and there is none"))
@@ -98,7 +101,7 @@ pub fn json_value(value: &serde_json::Value) -> Option<Value> {
 pub fn file_lines(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
     let name = text(checker, given, 0)?.unwrap_or_default();
     let default = given.positional.get(1).map(|(value, _)| value.clone());
-    if checker.weights_folder.is_none() && default.is_some() {
+    if !checker.has_folder_at_hand() && default.is_some() {
         return default;
     }
     match checker.checkpoint_file(&name, given.span)? {
@@ -116,7 +119,7 @@ pub fn file_lines(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value>
 /// `has_file("tokenizer.json")`: whether the checkpoint's folder has a file; `false` where there is no folder.
 pub fn has_file(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
     let name = text(checker, given, 0)?.unwrap_or_default();
-    if checker.weights_folder.is_none() {
+    if !checker.has_folder_at_hand() {
         return Some(Value::Bool(Some(false)));
     }
     let found = checker.checkpoint_file(&name, given.span)?;
@@ -124,6 +127,12 @@ pub fn has_file(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
 }
 
 impl Checker<'_> {
+    /// Is there a folder of weights whose files a default can give way to? Not a repository of the hub that nothing had to be fetched from: a
+    /// published network is checked without it.
+    fn has_folder_at_hand(&self) -> bool {
+        self.weights_folder.as_ref().is_some_and(|folder| !folder.starts_with(HUB_PREFIX) || self.config.is_some())
+    }
+
     /// The text of a file of the checkpoint's folder; the inner `None` where the folder has no such file.
     pub fn checkpoint_file(&mut self, name: &str, span: Span) -> Option<Option<String>> {
         let Some(folder) = self.weights_folder.clone() else {

@@ -34,6 +34,8 @@ use mgx_ir::plan::{Program, Storage};
 pub struct LowerOptions<'a> {
     /// Byte offset of each parameter in the parameter memory, by [`ParamId`]. The gradient memory is laid out alike.
     pub params: &'a [u64],
+    /// By [`ParamId`], is it stored as bfloat16? Those that are not listed are not.
+    pub bf16: &'a [bool],
     /// Values that are added to the gradient memory at the place of a parameter; they have the parameter's axes.
     pub gradients: &'a [(ParamId, NodeId)],
     /// Values that are stored to parameter or state memory, in the order of their axes.

@@ -79,7 +79,7 @@ fn overwrites(canonical: &Canonical, units: &Units, reads: &[BTreeSet<NodeId>], 
 /// A memory as a whole: which part of it is not looked at, but for parameters, of which each is written by itself (a state) or all as one.
 fn region(storage: &Storage) -> (u8, u64) {
     match storage {
-        Storage::Param { offset } => (0, *offset),
+        Storage::Param { offset } | Storage::ParamBf16 { offset } => (0, *offset),
         Storage::Gradient { .. } => (1, 0),
         Storage::State { slot, .. } => (2, u64::from(*slot)),
         Storage::Arena { .. } => (3, 0),
@@ -91,7 +91,11 @@ fn region(storage: &Storage) -> (u8, u64) {
 /// Where a value is that is in memory before the program starts.
 pub(crate) fn source_storage(canonical: &Canonical, id: NodeId, options: &LowerOptions<'_>) -> Option<Storage> {
     match &canonical.graph.node(id).op {
-        Op::Param(id) => Some(Storage::Param { offset: options.params[id.0 as usize] }),
+        Op::Param(id) => {
+            let offset = options.params[id.0 as usize];
+            let is_bf16 = options.bf16.get(id.0 as usize).copied().unwrap_or(false);
+            Some(if is_bf16 { Storage::ParamBf16 { offset } } else { Storage::Param { offset } })
+        }
         Op::Input { name } => Some(options.memory.iter().find(|(other, _)| other == name).map_or(Storage::Input, |(_, storage)| *storage)),
         _ => None,
     }

@@ -18,6 +18,8 @@ pub(crate) struct Canonical {
     pub axes: Vec<Extent>,
     /// Types by buffer.
     pub buffers: Vec<Type>,
+    /// By buffer, is it stored as bfloat16?
+    pub bf16: Vec<bool>,
 }
 
 /// What the numbers of a canonical step are in its program.
@@ -69,7 +71,8 @@ pub(crate) fn canonical(program: &Program, step: &FusedStep) -> Result<(Canonica
         stores.push(Store { buffer: renumber.buffer(store.buffer)?, ..store.clone() });
     }
     let step = FusedStep { nodes, stores, per_sample: step.per_sample, outer, inner, reduce: step.reduce };
-    Ok((Canonical { step, axes: renumber.axes, buffers: renumber.buffers }, renumber.binding))
+    let bf16 = renumber.binding.buffers.iter().map(|buffer| shapes::is_bf16(program, *buffer)).collect();
+    Ok((Canonical { step, axes: renumber.axes, buffers: renumber.buffers, bf16 }, renumber.binding))
 }
 
 struct Renumber<'a> {

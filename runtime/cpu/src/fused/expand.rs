@@ -214,7 +214,8 @@ impl<'a> Expander<'a> {
                 let address = self.address(buffer.0, at)?;
                 let dtype = self.form.buffers[buffer.0 as usize].dtype;
                 self.check_unpacked(&at.guard)?;
-                Ok(self.exprs.add(Expr::Load { buffer: buffer.0, address, guard: at.guard.clone() }, dtype))
+                let bf16 = self.form.bf16[buffer.0 as usize];
+                Ok(self.exprs.add(Expr::Load { buffer: buffer.0, bf16, address, guard: at.guard.clone() }, dtype))
             }
         }
     }

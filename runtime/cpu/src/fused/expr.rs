@@ -20,6 +20,8 @@ pub(crate) enum Expr {
     /// An element of a buffer; where a condition does not hold, any number, and nothing outside the buffer is read.
     Load {
         buffer: u32,
+        /// Is the buffer stored as bfloat16?
+        bf16: bool,
         address: Poly,
         guard: Vec<Poly>,
     },

@@ -2,7 +2,7 @@
 
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::{BatchRole, ContractStep, Program};
-use mgx_kernels::matmul::{Product, Strides, matmul, matmul_groups};
+use mgx_kernels::matmul::{Product, Strides, matmul, matmul_bf16, matmul_groups};
 use rayon::prelude::*;
 
 use super::{Dimension, Operand, check_apart};
@@ -85,9 +85,14 @@ impl Contraction {
             // The operands have no elements for a group to begin at.
             grouped.groups.iter_mut().for_each(|group| (group[0], group[1]) = (0, 0));
         }
-        let (lhs, rhs) = (self.lhs.elements(buffers, shapes, sample), self.rhs.elements(buffers, shapes, sample));
+        let lhs = self.lhs.numbers(buffers, shapes, sample);
         // SAFETY: the result overlaps no operand, which `run` has checked, and each task has a sample of its own.
         let out = unsafe { self.out.elements_mut(buffers, shapes, sample) };
+        if let ([[lhs_start, rhs_start, out_start]], true) = (grouped.groups.as_slice(), self.rhs.is_bf16) {
+            let rhs = self.rhs.halves(buffers, shapes, sample);
+            return matmul_bf16(&product, &lhs[*lhs_start..], &rhs[*rhs_start..], &mut out[*out_start..]);
+        }
+        let (lhs, rhs) = (&*lhs, &*self.rhs.numbers(buffers, shapes, sample));
         match even_steps(&grouped.groups) {
             Some(_) if grouped.groups.len() == 1 => matmul(&product, lhs, rhs, out),
             Some(steps) => matmul_groups(&product, grouped.groups.len(), steps, lhs, rhs, out),

@@ -92,17 +92,17 @@ impl Convolution {
             let out = result_strides(strides, m, n);
             Product { m, n, k, lhs, rhs, out, accumulate: self.step.accumulate }
         };
-        let elements = |operand: &Operand| operand.elements(buffers, shapes, sample);
+        let (lhs_numbers, rhs_numbers) = (self.lhs.numbers(buffers, shapes, sample), self.rhs.numbers(buffers, shapes, sample));
         // SAFETY: the result overlaps no operand, which `run` has checked, and no other call is running.
         let result = unsafe { self.out.elements_mut(buffers, shapes, sample) };
         if self.forward {
             let (n, k) = (self.rhs.dimension(&rhs, &self.step.n), self.rhs.dimension(&rhs, &self.step.k));
             let product = product(row, n.extent, k.extent, of_source, Strides { row: n.stride, column: k.stride });
-            convolve(&product, &windows, elements(&self.lhs), elements(&self.rhs), result);
+            convolve(&product, &windows, &lhs_numbers, &rhs_numbers, result);
         } else {
             let (m, k) = (self.lhs.dimension(&lhs, &self.step.m), self.lhs.dimension(&lhs, &self.step.k));
             let product = product(m.extent, self.taps * channels, row, Strides { row: m.stride, column: k.stride }, of_source);
-            convolve_kernel(&product, &windows, elements(&self.lhs), elements(&self.rhs), result);
+            convolve_kernel(&product, &windows, &lhs_numbers, &rhs_numbers, result);
         }
     }
 }

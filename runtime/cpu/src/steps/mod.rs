@@ -6,9 +6,12 @@ pub(crate) mod convolution;
 pub(crate) mod routed;
 pub(crate) mod scatter;
 
+use std::borrow::Cow;
+
 use mgx_diag::Diagnostic;
 use mgx_ir::graph::{AxisId, Extent, Type};
 use mgx_ir::plan::{BufferId, Program};
+use mgx_kernels::matmul::widen;
 
 use crate::pointers::Buffers;
 use crate::shapes::{self, BatchShapes, Shapes, SizeId};
@@ -45,6 +48,8 @@ struct Operand {
     buffer: usize,
     ty: Type,
     extents: Vec<Amount>,
+    /// Is it stored as bfloat16?
+    is_bf16: bool,
 }
 
 /// One strided dimension of an operand.
@@ -63,7 +68,7 @@ impl Operand {
         for axis in &buffer.ty.axes {
             extents.push(Amount::of(program, shapes, *axis)?);
         }
-        Ok(Self { buffer: id.0 as usize, ty: buffer.ty.clone(), extents })
+        Ok(Self { buffer: id.0 as usize, ty: buffer.ty.clone(), extents, is_bf16: shapes::is_bf16(program, id) })
     }
 
     /// Are these its axes, each list standing together in this order? The axes of the first list may stand anywhere.
@@ -109,6 +114,21 @@ impl Operand {
         unsafe { std::slice::from_raw_parts(start.cast(), count) }
     }
 
+    /// The elements of an operand that may be stored as bfloat16.
+    fn numbers<'a>(&self, buffers: &'a Buffers, shapes: &BatchShapes, sample: Option<usize>) -> Cow<'a, [f32]> {
+        if !self.is_bf16 {
+            return Cow::Borrowed(self.elements(buffers, shapes, sample));
+        }
+        Cow::Owned(self.halves(buffers, shapes, sample).iter().map(|half| widen(*half)).collect())
+    }
+
+    /// The elements of an operand that is stored as bfloat16.
+    fn halves<'a>(&self, buffers: &'a Buffers, shapes: &BatchShapes, sample: Option<usize>) -> &'a [u16] {
+        let (start, count) = self.place(buffers, shapes, sample);
+        // SAFETY: as in `elements`, with two bytes for each element.
+        unsafe { std::slice::from_raw_parts(start.cast(), count) }
+    }
+
     /// The elements of a sample, or of all, as I32.
     fn integers<'a>(&self, buffers: &'a Buffers, shapes: &BatchShapes, sample: Option<usize>) -> &'a [i32] {
         let (start, count) = self.place(buffers, shapes, sample);
@@ -141,7 +161,7 @@ impl Operand {
 fn check_apart(buffers: &Buffers, shapes: &BatchShapes, inputs: &[&Operand], outputs: &[&Operand]) -> Result<(), Diagnostic> {
     let range = |operand: &Operand| {
         let (start, count) = operand.place(buffers, shapes, None);
-        (start as usize, start as usize + count * 4)
+        (start as usize, start as usize + count * if operand.is_bf16 { 2 } else { 4 })
     };
     for (number, output) in outputs.iter().enumerate() {
         let (start, end) = range(output);

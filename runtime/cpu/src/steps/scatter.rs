@@ -64,9 +64,9 @@ impl Scatter {
     fn add(&self, buffers: &Buffers, shapes: &BatchShapes, sample: Option<usize>, accumulate: bool) {
         let width = self.updates.shape(shapes, sample)[self.over..].iter().product();
         let index = self.index.integers(buffers, shapes, sample);
-        let updates = self.updates.elements(buffers, shapes, sample);
+        let updates = self.updates.numbers(buffers, shapes, sample);
         // SAFETY: the result overlaps no operand, which `run` has checked, and tasks do not run at the same time.
         let out = unsafe { self.out.elements_mut(buffers, shapes, sample) };
-        scatter_add(index, updates, width, out, accumulate);
+        scatter_add(index, &updates, width, out, accumulate);
     }
 }

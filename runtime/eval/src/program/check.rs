@@ -16,7 +16,9 @@ pub(super) fn buffers(machine: &Machine<'_>) {
                 machine.check(inside, || format!("buffer `{}` leaves the arena", buffer.name));
                 offset
             }
-            Storage::Param { offset } | Storage::Gradient { offset } | Storage::State { offset, .. } => offset,
+            Storage::Param { offset } | Storage::ParamBf16 { offset } | Storage::Gradient { offset } | Storage::State { offset, .. } => {
+                offset
+            }
             Storage::Input => 0,
             Storage::Alias(root) => {
                 alias(machine, id, root);

@@ -44,6 +44,8 @@ pub(super) struct Place {
 pub(super) enum Region {
     Arena,
     Param,
+    /// The same memory, with elements of two bytes.
+    ParamBf16,
     Gradient,
     State(u32),
     Input,
@@ -115,10 +117,13 @@ impl<'a> Machine<'a> {
     /// The bytes that a buffer takes with this batch, checked against where it is stored.
     pub fn place(&self, id: BufferId) -> Place {
         let buffer = self.buffer(id);
-        let bytes = self.extents(id).iter().map(|shape| shape.iter().product::<usize>() as u64 * 4).sum();
-        let (region, offset, available) = match self.buffer(self.root(id)).storage {
+        let elements: u64 = self.extents(id).iter().map(|shape| shape.iter().product::<usize>() as u64).sum();
+        let storage = self.buffer(self.root(id)).storage;
+        let bytes = elements * if matches!(storage, Storage::ParamBf16 { .. }) { 2 } else { 4 };
+        let (region, offset, available) = match storage {
             Storage::Arena { offset, bytes } => (Region::Arena, offset, bytes),
             Storage::Param { offset } => (Region::Param, offset, (self.memory.params.len() as u64).saturating_sub(offset)),
+            Storage::ParamBf16 { offset } => (Region::ParamBf16, offset, (self.memory.params.len() as u64).saturating_sub(offset)),
             Storage::Gradient { offset } => (Region::Gradient, offset, (self.memory.gradients.len() as u64).saturating_sub(offset)),
             Storage::State { slot, offset } => {
                 let length = self.memory.state.get(slot as usize).map_or(0, Vec::len) as u64;
@@ -148,6 +153,7 @@ impl<'a> Machine<'a> {
                 &self.memory.arena
             }
             Region::Param => &self.memory.params,
+            Region::ParamBf16 => return self.read_bf16(id, place),
             Region::Gradient => &self.memory.gradients,
             Region::State(slot) => &self.memory.state[slot as usize],
         };
@@ -192,10 +198,24 @@ impl<'a> Machine<'a> {
                 self.memory.arena[range].copy_from_slice(&words);
             }
             Region::Param => self.memory.params[range].copy_from_slice(&words),
+            Region::ParamBf16 => self.fail(format!("`{}` is stored as bfloat16 and cannot be written", buffer.name)),
             Region::Gradient => self.memory.gradients[range].copy_from_slice(&words),
             Region::State(slot) => self.memory.state[slot as usize][range].copy_from_slice(&words),
             Region::Input => self.fail(format!("`{}` is an input and cannot be written", buffer.name)),
         }
+    }
+
+    /// Reads a parameter that is stored as bfloat16, the upper half of an f32.
+    fn read_bf16(&self, id: BufferId, place: Place) -> Value {
+        let ty = &self.buffer(id).ty;
+        let bytes = &self.memory.params[place.offset as usize..(place.offset + place.bytes) as usize];
+        let mut halves = bytes.as_chunks::<2>().0.iter();
+        let tensor = |shape: Vec<usize>| {
+            let own = halves.by_ref().take(shape.iter().product());
+            let data = own.map(|half| f64::from(f32::from_bits(u32::from(u16::from_le_bytes(*half)) << 16))).collect();
+            Tensor { dtype: ty.dtype, axes: ty.axes.clone(), shape, data }
+        };
+        value_of(self.extents(id).into_iter().map(tensor).collect(), ty.per_sample)
     }
 
     /// Reads an input from the batch: under the root's type, then as the words under this buffer's axes.

@@ -4,7 +4,7 @@ use mgx_compiler::passes::lower::{LowerOptions, lower};
 use mgx_compiler::passes::{gradient, simplify};
 use mgx_eval::arbitrary::Case;
 use mgx_ir::graph::{DType, GraphBuilder, NodeId, Op, ParamId, UnaryOp};
-use mgx_ir::plan::{InputData, Program};
+use mgx_ir::plan::{InputData, Program, Storage};
 
 /// A lowered case.
 pub struct Lowered {
@@ -68,4 +68,36 @@ fn finish(mut case: Case, mut gradients: Vec<(ParamId, NodeId)>) -> Lowered {
     let options = LowerOptions { params: &offsets, gradients: &gradients, capacity: &capacity, ..LowerOptions::default() };
     let program = lower(&case.graph, &options);
     Lowered { case, program, offsets, bytes, gradients }
+}
+
+/// A lowered case whose parameters are numbers of bfloat16, and the same program with all of them stored so: the parameters stay at their
+/// offsets and take half the bytes. Also gives that parameter memory.
+#[allow(dead_code, reason = "each test file uses a part of it")]
+pub fn stored_as_bf16(lowered: &Lowered) -> (Lowered, Program, Vec<u8>) {
+    let half = |number: f64| ((number as f32).to_bits() >> 16) as u16;
+    let params = lowered
+        .case
+        .params
+        .iter()
+        .map(|numbers| numbers.iter().map(|number| f64::from(f32::from_bits(u32::from(half(*number)) << 16))).collect::<Vec<f64>>());
+    let case = Case { params: params.collect(), ..lowered.case.clone() };
+    let mut memory = vec![0xAA; lowered.bytes as usize];
+    for (numbers, offset) in case.params.iter().zip(&lowered.offsets) {
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| half(*number).to_le_bytes()).collect();
+        memory[*offset as usize..*offset as usize + bytes.len()].copy_from_slice(&bytes);
+    }
+    let mut program = lowered.program.clone();
+    for buffer in &mut program.buffers {
+        if let Storage::Param { offset } = buffer.storage {
+            buffer.storage = Storage::ParamBf16 { offset };
+        }
+    }
+    let rounded = Lowered {
+        case,
+        program: lowered.program.clone(),
+        offsets: lowered.offsets.clone(),
+        bytes: lowered.bytes,
+        gradients: lowered.gradients.clone(),
+    };
+    (rounded, program, memory)
 }

@@ -13,7 +13,10 @@ mod block;
 mod pack;
 #[cfg(test)]
 mod tests;
+mod widened;
 mod windows;
+
+pub use widened::{matmul_bf16, widen};
 
 use std::ops::Range;
 

@@ -230,3 +230,20 @@ fn groups_are_independent_products() {
 fn short_operands_are_refused() {
     matmul(&Product::linear(2, 2, 2), &[0.0; 3], &[0.0; 4], &mut [0.0; 4]);
 }
+
+/// A product with a right operand of halves has the bits of the product with the widened operand, whatever the layout and the size of its blocks.
+#[test]
+fn halves_give_the_bits_of_the_widened_operand() {
+    for (m, n, k) in [(1, 1, 1), (3, 200, 5000), (17, 500, 6001), (40, 7, 0), (5, 6000, 40), (2, 3, 4)] {
+        for kinds in [[0, 0, 0], [0, 1, 0], [1, 2, 1], [2, 3, 0], [0, 1, 1]] {
+            let p = product(m, n, k, kinds, m % 2 == 1);
+            let (lhs, rhs, start) = operands(&p);
+            let halves: Vec<u16> = rhs.iter().map(|number| (number.to_bits() >> 16) as u16).collect();
+            let wide: Vec<f32> = halves.iter().map(|half| widen(*half)).collect();
+            let (mut expected, mut found) = (start.clone(), start);
+            matmul(&p, &lhs, &wide, &mut expected);
+            matmul_bf16(&p, &lhs, &halves, &mut found);
+            assert!(expected.iter().zip(&found).all(|(a, b)| a.to_bits() == b.to_bits()), "{p:?}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{Init, ParamSpec, WeightsSpec};
+use mgx_ir::plan::{Init, ParamSpec, Precision, WeightsSpec};
 use mgx_weights::Checkpoint;
 
 /// A file written by PyTorch: see `fixtures/make_fixtures.py`.
@@ -80,6 +80,7 @@ pub fn param(path: &str, shape: &[u64], offset: u64) -> ParamSpec {
         init: Init::Constant(0.0),
         trainable: true,
         state: false,
+        precision: Precision::F32,
         offset,
         chosen: None,
         weights: Some(0),

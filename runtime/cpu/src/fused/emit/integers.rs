@@ -168,7 +168,7 @@ impl Emitter<'_> {
             self.start(place)
         } else {
             let (start, index) = (self.pointer(place, &Poly::default()), self.index(poly));
-            let bytes = self.b.ins().ishl_imm_u(index, 2);
+            let bytes = self.b.ins().ishl_imm_u(index, place.shift());
             self.b.ins().iadd(start, bytes)
         };
         self.scope().pointers.insert(key, pointer);
@@ -177,7 +177,7 @@ impl Emitter<'_> {
 
     fn start(&mut self, place: Place) -> Value {
         match place {
-            Place::Buffer(buffer) => {
+            Place::Buffer(buffer) | Place::Bf16(buffer) => {
                 let buffers = self.argument(types::I64, field!(buffers));
                 self.b.ins().load(types::I64, constant(), buffers, (buffer * 8) as i32)
             }
@@ -206,10 +206,10 @@ impl Emitter<'_> {
             return (start, Step::Same);
         };
         if coefficient.as_constant() == Some(1) {
-            let bytes = self.b.ins().ishl_imm_u(column, 2);
+            let bytes = self.b.ins().ishl_imm_u(column, place.shift());
             return (self.b.ins().iadd(start, bytes), Step::Next);
         }
-        let step = self.index(&coefficient.scaled(4));
+        let step = self.index(&coefficient.scaled(1 << place.shift()));
         let bytes = self.b.ins().imul(column, step);
         (self.b.ins().iadd(start, bytes), Step::Bytes(step))
     }

@@ -42,8 +42,22 @@ struct Scope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Place {
     Buffer(u32),
+    /// A buffer that is stored as bfloat16.
+    Bf16(u32),
     /// Results of a reduction over rows.
     Result(u32),
+}
+
+impl Place {
+    /// A buffer, stored as bfloat16 or as its type is.
+    fn of(buffer: u32, bf16: bool) -> Self {
+        if bf16 { Self::Bf16(buffer) } else { Self::Buffer(buffer) }
+    }
+
+    /// The power of two that the bytes of an element are.
+    fn shift(self) -> i64 {
+        if matches!(self, Self::Bf16(_)) { 1 } else { 2 }
+    }
 }
 
 /// Which variables have values at a point of the code.
@@ -173,7 +187,7 @@ impl Emitter<'_> {
             self.hoist_expr(child, vector, level, seen);
         }
         match &node.expr {
-            Expr::Load { buffer, address, guard } => self.hoist_access(Place::Buffer(*buffer), address, guard, level, seen),
+            Expr::Load { buffer, bf16, address, guard } => self.hoist_access(Place::of(*buffer, *bf16), address, guard, level, seen),
             Expr::Column { reduction, address, guard } => self.hoist_access(Place::Result(*reduction), address, guard, level, seen),
             Expr::When { conditions, .. } => self.hoist_conditions(conditions, level, seen),
             expr => polys(expr).into_iter().for_each(|poly| self.hoist_index(poly, level, seen)),

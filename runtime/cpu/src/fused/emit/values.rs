@@ -3,7 +3,7 @@
 //! Bool is a mask within code (all bits of a lane or none) and 0 or 1 in memory.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value, types};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Type, Value, types};
 use mgx_ir::graph::{BinaryOp, DType, ReduceOp, UnaryOp};
 
 use super::integers::Step;
@@ -59,7 +59,7 @@ impl Emitter<'_> {
         match &node.expr {
             Expr::Const(bits) => self.constant(*bits, node.dtype),
             Expr::Int(poly) => self.counted(poly, vector),
-            Expr::Load { buffer, address, guard } => self.load(Place::Buffer(*buffer), address, guard, node.dtype, vector),
+            Expr::Load { buffer, bf16, address, guard } => self.load(Place::of(*buffer, *bf16), address, guard, node.dtype, vector),
             Expr::Column { reduction, address, guard } => self.load(Place::Result(*reduction), address, guard, node.dtype, vector),
             Expr::Random { site, sample, index } => self.random(*site, sample.as_ref(), index, vector),
             Expr::Unary(op, x) => {
@@ -129,18 +129,18 @@ impl Emitter<'_> {
         let value = match step {
             _ if !vector => {
                 let address = guarded(self, address);
-                self.b.ins().load(ty, element(), address, 0)
+                self.element(place, ty, address)
             }
             Step::Next => {
                 let address = guarded(self, address);
-                self.b.ins().load(ty, element(), address, 0)
+                self.element(place, ty, address)
             }
             Step::Bytes(bytes) => {
                 let mut lane_address = address;
                 let mut lanes: Option<Value> = None;
                 for lane in 0..LANES as u8 {
                     let from = guarded(self, lane_address);
-                    let one = self.b.ins().load(machine_type(dtype, false), element(), from, 0);
+                    let one = self.element(place, machine_type(dtype, false), from);
                     lanes = Some(match lanes {
                         None => self.b.ins().splat(ty, one),
                         Some(lanes) => self.b.ins().insertlane(lanes, one, lane),
@@ -151,11 +151,26 @@ impl Emitter<'_> {
             }
             Step::Same | Step::Unknown => {
                 let address = guarded(self, address);
-                let one = self.b.ins().load(machine_type(dtype, false), element(), address, 0);
+                let one = self.element(place, machine_type(dtype, false), address);
                 self.b.ins().splat(ty, one)
             }
         };
         if dtype == DType::Bool { self.mask_of_integer(value, vector) } else { value }
+    }
+
+    /// What stands at an address of a place, as a machine type: bfloat16 is the upper half of an f32.
+    fn element(&mut self, place: Place, ty: Type, address: Value) -> Value {
+        if !matches!(place, Place::Bf16(_)) {
+            return self.b.ins().load(ty, element(), address, 0);
+        }
+        let upper = if ty == types::F32X4 {
+            let halves = self.b.ins().uload16x4(element(), address, 0);
+            self.b.ins().ishl_imm_u(halves, 16)
+        } else {
+            let half = self.b.ins().uload16(types::I32, element(), address, 0);
+            self.b.ins().ishl_imm_u(half, 16)
+        };
+        self.lanes_as(ty, upper)
     }
 
     fn when(&mut self, conditions: &[Poly], then: ExprId, otherwise: ExprId, vector: bool) -> Value {
