@@ -5,6 +5,11 @@ use std::process::Command;
 
 /// The summary of an experiment that embeds sequences of a kind with a backbone.
 fn summary(kind: &str, backbone: &str, result: &str) -> serde_json::Value {
+    summary_of(kind, 8, backbone, result)
+}
+
+/// The same with one sequence of so many letters.
+fn summary_of(kind: &str, letters: usize, backbone: &str, result: &str) -> serde_json::Value {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let name = backbone.split('(').next().unwrap_or(backbone);
     let program = format!(
@@ -12,7 +17,8 @@ fn summary(kind: &str, backbone: &str, result: &str) -> serde_json::Value {
          experiment sizes {{\n  encoder = {backbone}\n  hidden = rows.sequence |> encoder\n  task = embed({result})\n}}\n"
     );
     fs::write(folder.path().join("sizes.mgx"), program).expect("a file");
-    fs::write(folder.path().join("rows.tsv"), "sequence\nACGU\nACGUACGU\n").expect("a file");
+    let row = ["A", "C", "G"].repeat(letters.div_ceil(3)).concat();
+    fs::write(folder.path().join("rows.tsv"), format!("sequence\n{}\n", &row[..letters])).expect("a file");
     let output = Command::new(env!("CARGO_BIN_EXE_mgxc"))
         .args(["plan", "sizes.mgx", "--json"])
         .current_dir(folder.path())
@@ -51,5 +57,23 @@ fn active_parameters_of_a_mixture_are_counted() {
         let summary = summary("protein", backbone, result);
         assert_eq!(summary["parameters_total"], 16_059_195_648u64 + head, "{backbone}");
         assert_eq!(summary["parameters_active"], 4_589_201_664u64 + head, "{backbone}");
+    }
+}
+
+/// Counted in `enformer-pytorch` 0.8.12 and `borzoi-pytorch` 0.5.1; for Flashzoi with the sizes of flash-attention's module in place of the attention's.
+#[test]
+fn networks_of_long_sequences_have_the_published_parameters() {
+    let borzoi = "from_scratch = true";
+    let cases = [
+        (196_608, "enformer(from_scratch = true)".to_owned(), "hidden", 229_845_504u64),
+        (196_608, "enformer_tracks(from_scratch = true)".to_owned(), "hidden.human", 251_221_292),
+        (524_288, format!("borzoi({borzoi})"), "hidden", 171_271_968),
+        (524_288, format!("borzoi_tracks({borzoi})"), "hidden.human", 185_892_699),
+        (524_288, format!("borzoi_tracks({borzoi}, mouse = 2608)"), "hidden.mouse", 190_902_667),
+        (524_288, format!("flashzoi({borzoi})"), "hidden", 177_448_736),
+    ];
+    for (letters, backbone, result, expected) in cases {
+        let summary = summary_of(&format!("dna(length = {letters})"), letters, &backbone, result);
+        assert_eq!(summary["parameters_total"], expected, "{backbone}");
     }
 }

@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{classifier, compile, events, session, write_table};
+use common::{classifier, compile, events, normed_classifier, session, write_table};
 use mgx_runtime::{FitReport, RunFolder, Stop};
 
 const TRAIN: &str = "epochs = 4\n    batch_size = 6\n    accumulate = 2\n    log_every = 1\n    checkpoint_every = 3\n    \
@@ -48,7 +48,8 @@ fn same_files(left: &Path, right: &Path, names: &[&str]) {
 #[test]
 fn interrupted_runs_end_with_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
-    let (data, text) = (folder.path(), classifier(TRAIN));
+    // Running statistics, dropout and the optimizer go on where they stood.
+    let (data, text) = (folder.path(), normed_classifier(TRAIN));
     write_table(data, 120);
     let whole = data.join("whole");
     let report = train(data, &whole, &text);

@@ -38,6 +38,8 @@ pub fn enformer(case: &Case) -> Outcome<String> {
     gradients(&mut account, case, &network, &expected)?;
     let trained = open(case, "dna", "enformer", "", "out", true)?;
     in_training(&mut account, case, &trained, &expected)?;
+    let frozen = open(case, "dna", "enformer", ", frozen = true", "out", true)?;
+    account.check("a frozen backbone changes its running statistics", frozen.network.elaborated.updates.is_empty());
     account.equal("recorded tensors that were not compared", &expected.forgotten(), &Vec::new());
     account.finish()
 }

@@ -18,7 +18,7 @@ use crate::syntax::ast::{Arg, Body, Expr, ExprKind, ItemKind, Name};
 /// Options that every backbone has, besides those of its declaration and its network.
 const BACKBONE_OPTIONS: [&str; 5] = ["max_length", "too_long", "frozen", "from_scratch", "weights"];
 
-pub const BACKBONE_FIELDS: [&str; 7] = ["input", "tokenizer", "weights", "prefixes", "ignore", "optional", "max_length"];
+pub const BACKBONE_FIELDS: [&str; 8] = ["input", "tokenizer", "weights", "prefixes", "aliases", "ignore", "optional", "max_length"];
 
 impl Checker<'_> {
     /// A backbone with options: kept until it is given a column.
@@ -205,7 +205,8 @@ impl Checker<'_> {
             };
             let (prefixes, ignore, optional) =
                 (list(self, "prefixes", &mut scope), list(self, "ignore", &mut scope), list(self, "optional", &mut scope));
-            self.experiment.networks.push(Network { root: name.clone(), weights, prefixes, ignore, optional, span });
+            let aliases = self.backbone_aliases(&backbone.body, &mut scope)?;
+            self.experiment.networks.push(Network { root: name.clone(), weights, prefixes, aliases, ignore, optional, span });
             if let Some(emission) = self.emission.as_mut() {
                 emission.network = Some(self.experiment.networks.len() - 1);
             }
@@ -237,6 +238,29 @@ impl Checker<'_> {
                 .label(place, "the tokenizer and the network do not belong together")
                 .help("take both from one checkpoint: its vocabulary has at most `vocab_size` tokens"),
         );
+    }
+
+    /// `aliases = [("stem.", "_trunk.1.")]`: pairs of texts.
+    fn backbone_aliases(&mut self, body: &Body, scope: &mut Scope) -> Option<Vec<(String, String)>> {
+        let Some(expr) = field_value(body, "aliases") else { return Some(Vec::new()) };
+        let value = self.eval(expr, scope);
+        let pair = |item: &Value| match item {
+            Value::Tuple(pair) => match pair.as_slice() {
+                [Value::Str(Some(key)), Value::Str(Some(stored))] => Some((key.clone(), stored.clone())),
+                _ => None,
+            },
+            _ => None,
+        };
+        let pairs = match &value {
+            Value::Error => return None,
+            Value::List(items) => items.iter().map(pair).collect(),
+            _ => None,
+        };
+        if pairs.is_none() {
+            let diagnostic = Diagnostic::error("E0301", "`aliases` is a list of pairs of texts").label(expr.span, "this value");
+            self.report(diagnostic.help("write `aliases = [(\"beginning of the key\", \"as it is stored\")]`"));
+        }
+        pairs
     }
 
     /// The weights that apply: the option, else the declaration, unless it starts from scratch.

@@ -48,6 +48,8 @@ pub struct Network {
     pub root: String,
     pub weights: WeightsValue,
     pub prefixes: Vec<String>,
+    /// Beginnings of keys, with those that they may be stored under.
+    pub aliases: Vec<(String, String)>,
     pub ignore: Vec<String>,
     pub optional: Vec<String>,
     /// Where the weights are named.

@@ -122,6 +122,7 @@ fn weights(network: &Network) -> WeightsSpec {
         folder: network.weights.folder(),
         root: network.root.clone(),
         prefixes: network.prefixes.clone(),
+        aliases: network.aliases.clone(),
         ignore: network.ignore.clone(),
         optional: network.optional.clone(),
     }

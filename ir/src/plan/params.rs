@@ -85,6 +85,8 @@ pub struct WeightsSpec {
     pub root: String,
     /// Prefixes that the stored keys may have (`bert.`); they are tried in order and the empty one last.
     pub prefixes: Vec<String>,
+    /// Beginnings of keys that may be stored as others: of (`stem.`, `_trunk.1.`), `stem.0.weight` is looked for as `_trunk.1.0.weight` too, last.
+    pub aliases: Vec<(String, String)>,
     /// Stored keys that may be there and are not used; `*` stands for any text.
     pub ignore: Vec<String>,
     /// Keys of the program that may be missing (they keep their initial value); `*` stands for any text.

@@ -103,6 +103,21 @@ pub fn classifier(train: &str) -> String {
     program("conv_pool(outputs = 2, channels = 8, hidden = 8)", "classification(values, table.label)", train)
 }
 
+/// The same with batch normalisation before it.
+pub fn normed_classifier(train: &str) -> String {
+    let adapter = r#"
+use std::layers::norm::BatchNorm
+
+adapter normed(features: dim, outputs: dim) {
+  norm = BatchNorm(features)
+  rest = conv_pool(features, outputs, channels = 8, hidden = 8)
+
+  fn forward(x: f[pos, features]) -> f[outputs] { rest(norm(x)) }
+}
+"#;
+    program("normed(outputs = 2)", "classification(values, table.label)", train) + adapter
+}
+
 /// A regression without dropout, by plain gradient descent.
 pub fn descent(lr: &str, train: &str) -> String {
     let train = format!("optimizer = descent(lr = {lr})\n    {train}");

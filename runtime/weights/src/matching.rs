@@ -148,15 +148,20 @@ fn account_for_rest(spec: &WeightsSpec, checkpoint: &Checkpoint, taken: &HashSet
     }
 }
 
-/// The tensor of a key: with each prefix in order, then without one.
+/// The tensor of a key: with each prefix in order, then without one; then the same of its other names.
 fn find<'c>(key: &str, spec: &WeightsSpec, checkpoint: &'c Checkpoint) -> Option<&'c TensorInfo> {
     candidates(key, spec).into_iter().find_map(|candidate| checkpoint.get(&candidate))
 }
 
 fn candidates(key: &str, spec: &WeightsSpec) -> Vec<String> {
-    let mut all: Vec<String> = spec.prefixes.iter().map(|prefix| format!("{prefix}{key}")).collect();
-    if !all.iter().any(|candidate| candidate == key) {
-        all.push(key.to_owned());
+    let others = spec.aliases.iter().filter_map(|(begin, stored)| Some(format!("{stored}{}", key.strip_prefix(begin.as_str())?)));
+    let mut all: Vec<String> = Vec::new();
+    for name in std::iter::once(key.to_owned()).chain(others) {
+        for candidate in spec.prefixes.iter().map(|prefix| format!("{prefix}{name}")).chain([name.clone()]) {
+            if !all.contains(&candidate) {
+                all.push(candidate);
+            }
+        }
     }
     all
 }

@@ -111,3 +111,19 @@ fn a_memory_that_is_not_the_plan_s_is_refused() {
     other.weights = Some(3);
     assert_eq!(check(&[other], &spec).unwrap_err().code.0, "E0917");
 }
+
+#[test]
+fn a_key_is_found_by_its_other_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = [("_trunk.1.w", [2.0]), ("m.tower.w", [3.0]), ("_trunk.2.w", [4.0])];
+    let tensors = tensors.each_ref().map(|(name, value)| ((*name).to_owned(), vec![1], TensorData::F32(value)));
+    save(&folder.path().join("model.safetensors"), tensors, &BTreeMap::new()).unwrap();
+    let spec = mgx_ir::plan::WeightsSpec {
+        aliases: vec![("stem.".to_owned(), "_trunk.1.".to_owned()), ("tower.".to_owned(), "_trunk.2.".to_owned())],
+        ..weights(folder.path(), &["m."], &["_trunk.*"], &[])
+    };
+    let mut floats = memory(17);
+    let report = load(&[param("stem.w", &[1], 0), param("tower.w", &[1], 64)], &[spec], bytemuck::cast_slice_mut(&mut floats)).unwrap();
+    assert_eq!((floats[0], floats[16]), (2.0, 3.0), "the other name only where its own is not stored");
+    assert_eq!(report.weights[0].ignored, ["_trunk.2.w"]);
+}

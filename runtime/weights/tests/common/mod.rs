@@ -94,6 +94,7 @@ pub fn weights(folder: &Path, prefixes: &[&str], ignore: &[&str], optional: &[&s
         folder: folder.to_str().unwrap().to_owned(),
         root: String::new(),
         prefixes: owned(prefixes),
+        aliases: Vec::new(),
         ignore: owned(ignore),
         optional: owned(optional),
     }
