@@ -4,6 +4,7 @@ pub mod aido_cell;
 pub mod alignment;
 pub mod geneformer;
 pub mod scfoundation;
+pub mod scimilarity;
 
 use std::path::PathBuf;
 
