@@ -107,18 +107,21 @@ impl Checker<'_> {
                 let (length, axis) = self.token_axis("seq", &name, column, applied, layout, false);
                 Some(vec![("ids".to_owned(), self.input(path("ids"), InputSource::Tokens { length }, DType::I32, axis))])
             }
-            GeneOrder::Expressed { appended, .. } => Some(self.expressed_inputs(column, applied, wanted, &name, (genes as i32, appended))),
+            GeneOrder::Expressed { appended, .. } => {
+                Some(self.expressed_inputs(column, applied, wanted, &name, (genes as i32, appended, !with_neighbors)))
+            }
         }
     }
 
-    /// The inputs of expressed genes that are `wanted`; `list` is the number of genes of the list and of appended tokens.
+    /// The inputs of expressed genes that are `wanted`; the last argument is the number of genes of the list, that of appended tokens, and
+    /// whether samples are single cells.
     fn expressed_inputs(
         &mut self,
         column: &Column,
         applied: &AppliedBackbone,
         wanted: &[String],
         name: &str,
-        (genes, appended): (i32, u32),
+        (genes, appended, alone): (i32, u32, bool),
     ) -> Vec<(String, Tensor)> {
         let layout = TokenLayout { prefix: 0, suffix: u64::from(appended) };
         let (length, axis) = self.token_axis("seq", name, column, applied, layout, false);
@@ -129,7 +132,8 @@ impl Checker<'_> {
                 "counts" => (InputSource::TokenCounts { length }, DType::F32),
                 "totals" => (InputSource::TokenTotals { length }, DType::F32),
                 "genes" => (InputSource::Tokens { length }, DType::I32),
-                "cells" => cell(CellNumber::Index, genes + appended as i32),
+                // What fills up a sample of one cell counts as that cell.
+                "cells" => cell(CellNumber::Index, if alone { 0 } else { genes + appended as i32 }),
                 "x" => cell(CellNumber::X, 0),
                 "y" => cell(CellNumber::Y, 0),
                 "centre" => {

@@ -1,6 +1,7 @@
 //! Networks of cells: counts of genes as a table, aligned and encoded by the data crate, through a backbone.
 
 pub mod aido_cell;
+pub mod aido_tissue;
 pub mod alignment;
 pub mod geneformer;
 pub mod scfoundation;

@@ -1,8 +1,8 @@
 //! SCimilarity: expression, the cell's vector, and what the decoder makes of it.
 
+use mgx_compiler::check::{TraceAxis, TraceInput};
 use mgx_ir::graph::DType;
 use mgx_ir::plan::{Batch, InputData, Sample};
-use mgx_compiler::check::{TraceAxis, TraceInput};
 use mgx_tests::Outcome;
 use mgx_tests::compare::Account;
 use mgx_tests::golden::{Case, Tensors};
@@ -55,8 +55,7 @@ fn decoder(account: &mut Account, case: &Case, expected: &Tensors) -> Outcome<()
     let samples = (0..vectors.shape[0]).map(|row| Sample { key: row as u64, lengths: Vec::new() }).collect();
     let batch = Batch { samples, inputs: [("x".to_owned(), InputData::F32(vectors.f32()))].into(), random: 0 };
     let outputs = vec![("decoded".to_owned(), network.output("output")?)];
-    let machine =
-        Machine::compile(&network, network.elaborated.graph.clone(), &Request { outputs, ..Request::default() }, &[&batch])?;
+    let machine = Machine::compile(&network, network.elaborated.graph.clone(), &Request { outputs, ..Request::default() }, &[&batch])?;
     for (whose, results) in [("", machine.run(&network, &batch)?), ("the evaluator's ", machine.evaluate(&network, &batch))] {
         let wanted = &expected.get("decoded")?.data;
         account.close(&format!("{whose}decoded"), &results.output("decoded")?.concat(), wanted, case.tolerance);
