@@ -1,6 +1,7 @@
-//! Our side of `compare.py`: does a batch when told to on standard input (`forward 3`, `step 3`) and answers with the seconds it took.
+//! Our side of the comparisons: runs the experiment of a file, named as the file, on a batch when told to on standard input (`forward 3`,
+//! `step 3`) and answers with the seconds it took. Parameters are drawn, not read.
 //!
-//! With `profile N` as second argument it instead times N rounds of a batch in the middle, forward and step.
+//! With `profile N` as further arguments it instead times N rounds of a batch in the middle, forward and (where it trains) step.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
@@ -37,8 +38,8 @@ struct Bench {
     data: Data,
     memory: Memory,
     forward: Executable,
-    gradient: Executable,
-    update: Executable,
+    /// Gradient and update, where the experiment trains.
+    training: Option<(Executable, Executable)>,
     batches: Vec<Vec<u64>>,
     steps: u64,
 }
@@ -49,8 +50,9 @@ impl Bench {
         let world = Folder(folder);
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let show = |(sources, found): (mgx_diag::SourceMap, Vec<Diagnostic>)| mgx_diag::render(&found, &sources, false);
-        let evaluation = elaborate(&world, &name, &[], "encoder", false).map_err(show)?;
-        let training = elaborate(&world, &name, &[], "encoder", true).map_err(show)?;
+        let experiment = file.file_stem().unwrap_or_default().to_string_lossy();
+        let evaluation = elaborate(&world, &name, &[], &experiment, false).map_err(show)?;
+        let training = elaborate(&world, &name, &[], &experiment, true).map_err(show)?;
         let say = |diagnostic: Diagnostic| diagnostic.message;
         let source = DataSource {
             data: &evaluation.data,
@@ -74,10 +76,12 @@ impl Bench {
         };
         mgx_runtime::init::init(&plan.params, 0, &|_| true, &mut memory.params).map_err(say)?;
         let compile = |program: Option<&Program>| Executable::new(program.ok_or("a program is missing")?).map_err(say);
-        let forward = compile(plan.evaluate.as_ref())?;
-        let gradient = compile(plan.gradient.as_ref())?;
-        let update = compile(plan.optimizer.as_ref().map(|optimizer| &optimizer.update))?;
-        Ok(Self { plan, data, memory, forward, gradient, update, batches, steps: 0 })
+        let forward = compile(plan.evaluate.as_ref().or(Some(&plan.predict)))?;
+        let training = match &plan.optimizer {
+            Some(optimizer) => Some((compile(plan.gradient.as_ref())?, compile(Some(&optimizer.update))?)),
+            None => None,
+        };
+        Ok(Self { plan, data, memory, forward, training, batches, steps: 0 })
     }
 
     fn batch(&self, index: usize, scalars: &[(&str, f32)]) -> Batch {
@@ -95,23 +99,26 @@ impl Bench {
     }
 
     fn step(&mut self, index: usize) -> Result<(), Diagnostic> {
+        let Some((gradient, update)) = &self.training else { return Ok(()) };
         self.steps += 1;
         let batch = self.batch(index, &[("loss_scale", 0.125)]);
         self.memory.gradients.fill(0);
-        self.gradient.run(&mut self.memory, &batch)?;
+        gradient.run(&mut self.memory, &batch)?;
         let scalars = [("learning_rate", 1e-4), ("step", self.steps as f32), ("gradient_scale", 1.0)];
-        let update =
+        let scalars =
             Batch { inputs: scalars.map(|(name, value)| (name.to_owned(), InputData::F32(vec![value]))).into(), ..Batch::default() };
-        self.update.run(&mut self.memory, &update)
+        update.run(&mut self.memory, &scalars)
     }
 
     /// Prints what the steps of a program take, by kind, and the dearest ones.
     fn print_profile(&mut self, what: &str, index: usize) -> Result<(), Diagnostic> {
         let batch = self.batch(index, &[("loss_scale", 0.125)]);
-        let (executable, program) =
-            if what == "forward" { (&self.forward, &self.plan.evaluate) } else { (&self.gradient, &self.plan.gradient) };
+        let evaluated = self.plan.evaluate.as_ref().unwrap_or(&self.plan.predict);
+        let (executable, program) = match (&self.training, &self.plan.gradient) {
+            (Some((gradient, _)), Some(program)) if what != "forward" => (gradient, program),
+            _ => (&self.forward, evaluated),
+        };
         let seconds = executable.profile(&mut self.memory, &batch)?;
-        let Some(program) = program else { return Ok(()) };
         let listing = list_program(program);
         let lines: Vec<&str> = listing.lines().filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit())).collect();
         let mut by_kind: BTreeMap<&str, f64> = BTreeMap::new();
@@ -154,13 +161,14 @@ fn run() -> Result<(), String> {
     let mut bench = Bench::new(Path::new(&file))?;
     let say = |diagnostic: Diagnostic| diagnostic.message;
     if let Some(rounds) = arguments.nth(1).and_then(|rounds| rounds.parse::<usize>().ok()) {
-        let tokens: u64 = bench.batches[16].iter().map(|row| bench.data.cost(*row)).sum();
+        let middle = bench.batches.len() / 2;
+        let tokens: u64 = bench.batches[middle].iter().map(|row| bench.data.cost(*row)).sum();
         println!("{} parameters, {tokens} tokens", bench.plan.params.len());
-        for what in ["forward", "step"] {
-            let mut times = (0..rounds).map(|_| bench.timed(what, 16)).collect::<Result<Vec<_>, _>>().map_err(say)?;
+        for what in ["forward", "step"].into_iter().filter(|what| *what == "forward" || bench.training.is_some()) {
+            let mut times = (0..rounds).map(|_| bench.timed(what, middle)).collect::<Result<Vec<_>, _>>().map_err(say)?;
             times.sort_by(f64::total_cmp);
             println!("{what}: best {:.4} s, median {:.4} s", times[0], times[times.len() / 2]);
-            bench.print_profile(what, 16).map_err(say)?;
+            bench.print_profile(what, middle).map_err(say)?;
         }
         return Ok(());
     }

@@ -1,10 +1,10 @@
 //! Times of the kernels on shapes of real models, each the best of several runs:
-//! `cargo run --release -p mgx-kernels --example speed -- [matmul | attention | vmath]` (2 threads unless `RAYON_NUM_THREADS` says otherwise).
+//! `cargo run --release -p mgx-kernels --example speed -- [matmul | convolution | attention | long | vmath]` (2 threads unless `RAYON_NUM_THREADS` says otherwise).
 
 use std::time::Instant;
 
 use mgx_kernels::attention::{Attention, Gradients, Sample, Saved, backward, forward};
-use mgx_kernels::matmul::{Product, Strides, matmul};
+use mgx_kernels::matmul::{Product, Segment, Strides, Windows, convolve, convolve_kernel, matmul};
 use mgx_kernels::vmath;
 
 /// Milliseconds of the fastest of `runs` calls.
@@ -84,10 +84,11 @@ fn attend(lengths: &[usize], heads: usize, dim: usize) {
     let count = tokens * heads * dim;
     let (q, k, v, dout) = (numbers(count), numbers(count + 1), numbers(count + 2), numbers(count + 3));
     let (mut out, mut lse) = (vec![0.0; count], vec![0.0; tokens * heads]);
-    let there = best(15, || forward(&attention, &q, &k, &v, &mut out, Some(&mut lse)));
+    let runs = if tokens > 10_000 { 2 } else { 15 };
+    let there = best(runs, || forward(&attention, &q, &k, &v, &mut out, Some(&mut lse)));
     let [mut dq, mut dk, mut dv] = [0.0; 3].map(|zero| vec![zero; count + 2]);
     let saved = Saved { q: &q, k: &k, v: &v, out: &out, lse: &lse, dout: &dout };
-    let back = best(15, || {
+    let back = best(runs, || {
         backward(&attention, &saved, Gradients { dq: Some(&mut dq), dk: Some(&mut dk), dv: Some(&mut dv) });
     });
     println!(
@@ -104,6 +105,37 @@ fn attentions() {
     for (heads, dim) in [(20, 16), (5, 64), (10, 136), (20, 12)] {
         attend(&[512; 8], heads, dim);
         attend(&PROTEINS, heads, dim);
+    }
+}
+
+/// All genes of a cell, as AIDO.Cell reads them.
+fn long_attention() {
+    attend(&[19_266], 2, 32);
+}
+
+/// Convolutions of Enformer's widths, against the product of as many multiply-adds.
+fn convolutions() {
+    for (positions, channels, taps, n) in [(32768, 4, 15, 768), (8192, 768, 5, 768), (8192, 896, 5, 1024), (32768, 768, 1, 768)] {
+        let k = taps * channels;
+        let (x, kernel, mut out) = (numbers(positions * channels), numbers(n * k), vec![0.0; positions * n]);
+        let segments = [Segment { positions: 0..positions, rows: 0..positions }];
+        let windows = Windows { taps, stride: 1, dilation: 1, before: taps / 2, fill: 0.0, segments: &segments };
+        let linear = Product::linear(positions, n, k);
+        let forward = Product { lhs: Strides::row_major(channels), ..linear };
+        let ours = best(3, || convolve(&forward, &windows, &x, &kernel, &mut out));
+        let transposed =
+            Product { m: n, n: k, k: positions, lhs: Strides::column_major(n), rhs: forward.lhs, out: Strides::row_major(k), ..forward };
+        let mut gradient = vec![0.0; n * k];
+        let backward = best(3, || convolve_kernel(&transposed, &windows, &out, &x, &mut gradient));
+        let unrolled = numbers(positions * k);
+        let product = best(3, || matmul(&linear, &unrolled, &kernel, &mut out));
+        let rate = (2 * positions * k * n) as f64 / 1e6;
+        println!(
+            "{positions} positions, {channels} -> {n}, {taps} taps: forward {:.0} GFLOP/s, kernel's gradient {:.0}, product {:.0}",
+            rate / ours,
+            rate / backward,
+            rate / product
+        );
     }
 }
 
@@ -128,6 +160,12 @@ fn main() {
     let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     if wanted("matmul") {
         products();
+    }
+    if wanted("convolution") {
+        convolutions();
+    }
+    if wanted("long") {
+        long_attention();
     }
     if wanted("attention") {
         attentions();
