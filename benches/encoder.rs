@@ -164,7 +164,8 @@ fn run() -> Result<(), String> {
         let middle = bench.batches.len() / 2;
         let tokens: u64 = bench.batches[middle].iter().map(|row| bench.data.cost(*row)).sum();
         println!("{} parameters, {tokens} tokens", bench.plan.params.len());
-        for what in ["forward", "step"].into_iter().filter(|what| *what == "forward" || bench.training.is_some()) {
+        let all = if bench.training.is_some() { ["forward", "step"].as_slice() } else { &["forward"] };
+        for what in all.iter().copied() {
             let mut times = (0..rounds).map(|_| bench.timed(what, middle)).collect::<Result<Vec<_>, _>>().map_err(say)?;
             times.sort_by(f64::total_cmp);
             println!("{what}: best {:.4} s, median {:.4} s", times[0], times[times.len() / 2]);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mgx_ir::plan::{Memory, Plan, StepKind};
+use mgx_ir::plan::{BufferId, Memory, Plan, Program, ProgramInput, StepKind, Storage};
 use serde::Serialize;
 
 /// The figures of a plan.
@@ -42,6 +42,8 @@ const PROGRAM_BYTES: u64 = 50 << 20;
 const STEP_BYTES: u64 = 8 << 10;
 /// Bytes that a byte of a data file takes as table, tokens and predictions.
 const DATA_FACTOR: u64 = 6;
+/// Copies of a batch's outputs on the way to files: as the program leaves them, gathered, as columns, and encoded.
+const OUTPUT_COPIES: u64 = 4;
 
 /// Counts. `data_bytes` is the size of the data files.
 pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
@@ -79,7 +81,11 @@ pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
         flops_step: plan.flops_step,
         memory: plan.memory,
         memory_total: plan.memory.total(),
-        process_peak: plan.memory.total() + PROGRAM_BYTES + steps * STEP_BYTES + data_bytes * DATA_FACTOR,
+        process_peak: plan.memory.total()
+            + PROGRAM_BYTES
+            + steps * STEP_BYTES
+            + data_bytes * DATA_FACTOR
+            + output_bytes(&plan.predict) * OUTPUT_COPIES,
         bytes_written,
         kernels,
     }
@@ -92,6 +98,20 @@ fn active(plan: &Plan) -> u64 {
         *of_choices.entry(param.chosen.unwrap_or((1, 1))).or_default() += param.elements();
     }
     of_choices.into_iter().map(|((chosen, of), elements)| elements / of.max(1) * chosen).sum()
+}
+
+/// Bytes of a program's outputs for the largest batch.
+fn output_bytes(program: &Program) -> u64 {
+    let buffer = |id: BufferId| &program.buffers[id.0 as usize];
+    let reserved = |output: &ProgramInput| match buffer(output.buffer).storage {
+        Storage::Arena { bytes, .. } => bytes,
+        Storage::Alias(root) => match buffer(root).storage {
+            Storage::Arena { bytes, .. } => bytes,
+            _ => 0,
+        },
+        _ => 0,
+    };
+    program.outputs.iter().map(reserved).sum()
 }
 
 /// `1,234,567`.
