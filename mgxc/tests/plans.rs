@@ -77,3 +77,25 @@ fn networks_of_long_sequences_have_the_published_parameters() {
         assert_eq!(summary["parameters_total"], expected, "{backbone}");
     }
 }
+
+/// With both heads, and without the table of positions that rotary networks store and never use.
+#[test]
+fn parameters_of_esm2_are_those_of_the_public_code() {
+    let sizes = [
+        ("8m", 320, 6, 20, 7_512_474u64),
+        ("35m", 480, 12, 20, 33_501_394),
+        ("150m", 640, 30, 20, 148_140_154),
+        ("650m", 1280, 33, 20, 651_043_254),
+        ("3b", 2560, 36, 40, 2_839_005_634),
+        ("15b", 5120, 48, 40, 15_129_100_194),
+    ];
+    for (name, hidden, layers, heads, expected) in sizes {
+        let ffn = 4 * hidden;
+        let sized = format!("hidden = {hidden}, layers = {layers}, heads = {heads}, ffn = {ffn}, position = rotary, contacts = true");
+        let both = summary("protein", &format!("esm2_masked_lm(from_scratch = true, {sized})"), "hidden.logits");
+        assert_eq!(both["parameters_total"], expected, "{name} with its heads");
+        let of_heads = hidden * hidden + 3 * hidden + 33 + layers * heads + 1;
+        let bare = summary("protein", &format!("esm2_{name}(from_scratch = true)"), "hidden");
+        assert_eq!(bare["parameters_total"], expected - of_heads, "{name}");
+    }
+}

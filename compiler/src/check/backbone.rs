@@ -18,7 +18,8 @@ use crate::syntax::ast::{Arg, Body, Expr, ExprKind, ItemKind, Name};
 /// Options that every backbone has, besides those of its declaration and its network.
 const BACKBONE_OPTIONS: [&str; 5] = ["max_length", "too_long", "frozen", "from_scratch", "weights"];
 
-pub const BACKBONE_FIELDS: [&str; 8] = ["input", "tokenizer", "weights", "prefixes", "aliases", "ignore", "optional", "max_length"];
+pub const BACKBONE_FIELDS: [&str; 9] =
+    ["input", "tokenizer", "weights", "prefixes", "aliases", "ignore", "optional", "max_length", "positions"];
 
 impl Checker<'_> {
     /// A backbone with options: kept until it is given a column.
@@ -222,7 +223,36 @@ impl Checker<'_> {
         }
         self.config = None;
         self.weights_folder = None;
-        Some(AppliedBackbone { name, instance: instance?, tokenizer, reads, reads_span, max_length, policy })
+        let instance = instance?;
+        let asked = option("max_length").map_or(pending.span, |(_, span)| span);
+        let max_length = self.within_positions(&backbone.body, &instance, max_length, asked)?;
+        Some(AppliedBackbone { name, instance, tokenizer, reads, reads_span, max_length, policy })
+    }
+
+    /// The most tokens, with those that the network has places for: the field `positions`, in which the network's own parameters have their values.
+    fn within_positions(&mut self, body: &Body, instance: &Rc<Instance>, max_length: Option<u64>, span: Span) -> Option<Option<u64>> {
+        let Some(expr) = field_value(body, "positions") else { return Some(max_length) };
+        let mut scope = Scope { file: instance.item.file, env: instance.env.borrow().clone(), experiment: false, instance: None };
+        let most = match self.eval(expr, &mut scope) {
+            Value::None => return Some(max_length),
+            Value::Int { size, .. } => size.as_constant().and_then(|size| u64::try_from(size).ok()),
+            Value::Error => return None,
+            _ => None,
+        };
+        let Some(most) = most else {
+            let diagnostic = Diagnostic::error("E0317", "`positions` is a number of tokens, or `none`");
+            self.report(diagnostic.label(expr.span, "this value"));
+            return None;
+        };
+        match max_length {
+            Some(asked) if asked > most => {
+                let message = format!("`max_length` of {asked} is more than the network has positions for, which is {most}");
+                self.report(Diagnostic::error("E0317", message).label(span, "too many tokens").help(format!("write {most} or less")));
+                None
+            }
+            Some(asked) => Some(Some(asked)),
+            None => Some(Some(most)),
+        }
     }
 
     /// Has a network that says its number of words (`vocab`) a row for every token?
