@@ -184,6 +184,16 @@ impl Checker<'_> {
                     self.mismatch(name, "a text in quotes", &other, ty, span);
                     return Value::Error;
                 }
+                ("enum", Value::Str(Some(text))) => {
+                    let choices = variants(ty).unwrap_or_default();
+                    let message = format!("`{name}` is one of {}, not `{text}`", choices.join(", "));
+                    let diagnostic = Diagnostic::error("E0313", message).label(span, "not a choice here").label(ty.span, "declared here");
+                    self.report(match nearest(&text, choices) {
+                        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                        None => diagnostic,
+                    });
+                    return Value::Error;
+                }
                 ("enum", other) => {
                     let choices = variants(ty).unwrap_or_default().join(", ");
                     self.mismatch(name, &format!("one of {choices}"), &other, ty, span);
