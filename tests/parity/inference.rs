@@ -11,7 +11,6 @@ use crate::masked_lm::{ESM, FM4BIO, Family, RNABERT};
 use crate::tokens::{check_masks, encode, without_padding};
 
 /// A case of the family.
-#[expect(dead_code, reason = "its case has a network with experts, which are not built yet")]
 pub fn run(case: &Case) -> Outcome<String> {
     let expected = case.tensors("expected.safetensors")?;
     let mut account = Account::default();
