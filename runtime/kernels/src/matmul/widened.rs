@@ -27,7 +27,11 @@ pub fn widen(half: u16) -> f32 {
 pub fn matmul_bf16(product: &Product, lhs: &[f32], rhs: &[u16], out: &mut [f32]) {
     let Product { n, k, .. } = *product;
     assert!(product.rhs.reach(n, k) <= rhs.len(), "rhs is too short for {product:?}");
-    let rows = (BLOCK_NUMBERS / k.max(1)).max(FEWEST_ROWS);
+    if k == 0 {
+        // With nothing to sum there is nothing to widen.
+        return matmul(product, lhs, &[], out);
+    }
+    let rows = (BLOCK_NUMBERS / k).max(FEWEST_ROWS);
     for start in (0..n).step_by(rows) {
         let block = start..n.min(start + rows);
         let mut scratch = Scratch::new(block.len() * k);
