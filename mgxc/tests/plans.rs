@@ -99,3 +99,22 @@ fn parameters_of_esm2_are_those_of_the_public_code() {
         assert_eq!(bare["parameters_total"], expected - of_heads, "{name}");
     }
 }
+
+/// The public code's modules, counted by their sizes: soft bins, 19,266 positions, layers without biases, the last norm.
+#[test]
+fn parameters_of_cell_networks_are_those_of_their_sizes() {
+    for (backbone, expected) in [("aido_cell_3m", 3_623_228u64), ("aido_cell_10m", 11_006_524), ("aido_cell_100m", 99_452_220)] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let program = format!(
+            "use std::backbones::{backbone}\nuse std::tasks::embed\ndata rows = table(\"rows.csv\") {{\n  cells: counts\n}}\n\
+             experiment sizes {{\n  hidden = rows.cells |> {backbone}(from_scratch = true)\n  task = embed(hidden)\n}}\n"
+        );
+        fs::write(folder.path().join("sizes.mgx"), program).expect("a file");
+        fs::write(folder.path().join("rows.csv"), "A1BG,ENSG00000148584.9\n3,1\n").expect("a file");
+        let output = Command::new(env!("CARGO_BIN_EXE_mgxc")).args(["plan", "sizes.mgx", "--json"]).current_dir(folder.path()).output();
+        let output = output.expect("mgxc starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(plan["summary"]["parameters_total"], expected, "{backbone}");
+    }
+}
