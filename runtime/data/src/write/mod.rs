@@ -17,16 +17,22 @@ use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use mgx_diag::Diagnostic;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
+use parquet::basic::{Compression, Type, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 /// Writes record batches as one Parquet file (zstd).
 fn write_parquet(path: &Path, schema: &Schema, batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>) -> Result<(), Diagnostic> {
     write_atomically(path, |file| {
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
-        let mut writer = ArrowWriter::try_new(file, schema.clone().into(), Some(properties)).map_err(to_io)?;
+        let mut properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
+        // A dictionary of numbers that are all different takes many times their memory and makes the file larger.
+        for column in ArrowSchemaConverter::new().convert(schema).map_err(to_io)?.columns() {
+            if column.physical_type() == Type::FLOAT {
+                properties = properties.set_column_dictionary_enabled(column.path().clone(), false);
+            }
+        }
+        let mut writer = ArrowWriter::try_new(file, schema.clone().into(), Some(properties.build())).map_err(to_io)?;
         for batch in batches {
             writer.write(&batch.map_err(std::io::Error::other)?).map_err(to_io)?;
         }
