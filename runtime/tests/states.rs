@@ -27,7 +27,7 @@ fn after_an_epoch(folder: &Path, train: &str) -> (Vec<f32>, Vec<f32>, f32) {
 /// How often each of the 16 tokens stands in the table, of all tokens with the one at the end of every row.
 fn shares(folder: &Path) -> (Vec<f64>, f64) {
     let text = std::fs::read_to_string(folder.join("table.tsv")).unwrap();
-    let mut counts = vec![0.0; 16];
+    let mut counts = [0.0; 16];
     for row in text.lines().skip(1) {
         let letters = row.split('\t').nth(1).unwrap();
         letters.chars().for_each(|letter| counts["....[AGCTUN".find(letter).unwrap()] += 1.0);

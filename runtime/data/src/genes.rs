@@ -166,7 +166,7 @@ impl GeneColumn {
         if let GeneOrder::Expressed { appended, multiple, .. } = order {
             let start = self.starts.last().copied().unwrap_or(0);
             let fill = spec.vocabulary.len() as i32 + *appended as i32;
-            while (self.ids.len() - start) % (*multiple).max(1) as usize != 0 {
+            while !(self.ids.len() - start).is_multiple_of((*multiple).max(1) as usize) {
                 self.push(fill, 0.0, 0.0, NO_CELL);
             }
         }

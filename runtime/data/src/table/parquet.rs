@@ -59,16 +59,15 @@ fn read_columns(path: &Path, wanted: &[Wanted]) -> Result<RawTable, Diagnostic> 
     Ok(RawTable { rows, columns, places: Places::rows(path) })
 }
 
+/// Takes the columns of a batch whose first row has the number.
+pub(super) type TakeBatch<'a> = dyn FnMut(usize, &[ArrayRef]) -> Result<(), Diagnostic> + 'a;
+
 /// Gives the batches of some columns as numbers, each with the number of its first row.
-pub(super) fn each_batch(
-    path: &Path,
-    columns: &[usize],
-    take: &mut dyn FnMut(usize, &[ArrayRef]) -> Result<(), Diagnostic>,
-) -> Result<(), Diagnostic> {
+pub(super) fn each_batch(path: &Path, columns: &[usize], take: &mut TakeBatch) -> Result<(), Diagnostic> {
     contained(|| batches(path, columns, take)).unwrap_or_else(|| Err(corrupt(path, &"its content does not make sense")))
 }
 
-fn batches(path: &Path, columns: &[usize], take: &mut dyn FnMut(usize, &[ArrayRef]) -> Result<(), Diagnostic>) -> Result<(), Diagnostic> {
+fn batches(path: &Path, columns: &[usize], take: &mut TakeBatch) -> Result<(), Diagnostic> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?).map_err(|error| corrupt(path, &error))?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
     let reader = builder.with_projection(mask).build().map_err(|error| corrupt(path, &error))?;
