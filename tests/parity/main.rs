@@ -9,6 +9,7 @@ mod antiberty;
 mod cells;
 mod encoder;
 mod genomic;
+mod heads;
 mod huggingface;
 mod inference;
 mod masked_lm;

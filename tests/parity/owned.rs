@@ -4,7 +4,9 @@ use mgx_tests::Outcome;
 use mgx_tests::golden::Case;
 use serde_json::Value as Json;
 
-use crate::{adapters, antiberty, cells, genomic, huggingface, inference, masked_lm, minilm, multimolecule, onehot, program, training};
+use crate::{
+    adapters, antiberty, cells, genomic, heads, huggingface, inference, masked_lm, minilm, multimolecule, onehot, program, training,
+};
 
 /// What a case is for this version.
 #[derive(Clone, Copy)]
@@ -31,7 +33,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("data_modules", "the reference's data modules"),
     ("diffusion", "diffusion"),
     ("fm4bio_rag", "alignments and structures as inputs"),
-    ("heads", "heads of the reference's checkpoints"),
     ("metrics", "all metrics of the reference"),
     ("regression_with_scaling", "scaled regression"),
     ("schedulers", "the reference's schedulers"),
@@ -59,6 +60,7 @@ pub fn standing(case: &Case) -> Standing {
         "program" => return Standing::Owned(program::run),
         "borzoi" => return Standing::Owned(genomic::borzoi),
         "enformer" => return Standing::Owned(genomic::enformer),
+        "heads" if case.spec.get("runs").is_some() => return Standing::Owned(heads::run),
         "inference" => return Standing::Owned(inference::run),
         "multimolecule_aido_rna" => return Standing::Owned(multimolecule::run),
         "sentences" => return Standing::Owned(minilm::run),
