@@ -129,9 +129,11 @@ fn is_label(input: &InputSpec) -> bool {
 /// The index of the table that lengths and inputs read; [`InputBuilder::new`] has made sure that it is one.
 fn main_table(lengths: &[LengthSpec], inputs: &[InputSpec]) -> usize {
     let of_input = |input: &InputSpec| match input.source {
-        InputSource::Tokens { .. } | InputSource::TokenCounts { .. } | InputSource::TokenTotals { .. } | InputSource::TokenCells { .. } => {
-            None
-        }
+        InputSource::Tokens { .. }
+        | InputSource::TokenCounts { .. }
+        | InputSource::TokenTotals { .. }
+        | InputSource::TokenPlaces { .. }
+        | InputSource::TokenCells { .. } => None,
         InputSource::FixedTokens { data, .. }
         | InputSource::AllCounts { data, .. }
         | InputSource::Class { data, .. }

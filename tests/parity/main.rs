@@ -18,6 +18,7 @@ mod multimolecule;
 mod onehot;
 mod owned;
 mod program;
+mod retrieval;
 mod tokens;
 mod training;
 

@@ -5,7 +5,8 @@ use mgx_tests::golden::Case;
 use serde_json::Value as Json;
 
 use crate::{
-    adapters, antiberty, cells, genomic, heads, huggingface, inference, masked_lm, minilm, multimolecule, onehot, program, training,
+    adapters, antiberty, cells, genomic, heads, huggingface, inference, masked_lm, minilm, multimolecule, onehot, program, retrieval,
+    training,
 };
 
 /// What a case is for this version.
@@ -32,7 +33,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("conditional_diffusion_mlm", "diffusion"),
     ("data_modules", "the reference's data modules"),
     ("diffusion", "diffusion"),
-    ("fm4bio_rag", "alignments and structures as inputs"),
     ("metrics", "all metrics of the reference"),
     ("regression_with_scaling", "scaled regression"),
     ("schedulers", "the reference's schedulers"),
@@ -55,7 +55,8 @@ pub fn standing(case: &Case) -> Standing {
         "cellspatialfoundation" => return Standing::Owned(cells::aido_tissue::run),
         "cell_preprocessing" => return Standing::Owned(cells::alignment::run),
         "rnabert" => return Standing::Owned(masked_lm::rnabert),
-        "fm4bio" if !case.name.contains("rag") => return Standing::Owned(masked_lm::fm4bio),
+        "fm4bio" if case.spec.get("rag").is_some() => return Standing::Owned(retrieval::run),
+        "fm4bio" => return Standing::Owned(masked_lm::fm4bio),
         "esm2" => return Standing::Owned(masked_lm::esm),
         "program" => return Standing::Owned(program::run),
         "borzoi" => return Standing::Owned(genomic::borzoi),

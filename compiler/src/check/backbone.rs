@@ -373,7 +373,7 @@ impl Checker<'_> {
             self.report(
                 Diagnostic::error("E0321", format!("the backbone `{}` does not say what it reads", name.text))
                     .label(name.span, "declared here")
-                    .help("add `input = dna` (or rna, protein, text, counts)"),
+                    .help("add `input = dna` (or rna, protein, text, alignment, counts)"),
             );
             return None;
         };
@@ -385,8 +385,11 @@ impl Checker<'_> {
             Value::Error => None,
             other => {
                 self.report(
-                    Diagnostic::error("E0321", format!("a backbone reads dna, rna, protein, text or counts, not {}", other.describe()))
-                        .label(expr.span, "this value"),
+                    Diagnostic::error(
+                        "E0321",
+                        format!("a backbone reads dna, rna, protein, text, alignment or counts, not {}", other.describe()),
+                    )
+                    .label(expr.span, "this value"),
                 );
                 None
             }

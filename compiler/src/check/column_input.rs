@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::{DType, Length, LengthId, Op};
-use mgx_ir::plan::{Alphabet, ColumnKind, InputSource, InputSpec, LengthPolicy, LengthSpec};
+use mgx_ir::plan::{AlignedPlace, Alphabet, ColumnKind, InputSource, InputSpec, LengthPolicy, LengthSpec};
 
 use super::Checker;
 use super::size::{Atom, Size};
@@ -19,6 +19,7 @@ fn alphabet_word(alphabet: Alphabet) -> &'static str {
         Alphabet::Rna => "rna",
         Alphabet::Protein => "protein",
         Alphabet::Text => "text",
+        Alphabet::Alignment => "alignment",
     }
 }
 
@@ -53,6 +54,7 @@ impl Checker<'_> {
         }
         let wanted = self.forward_params(&applied.instance);
         let inputs = match applied.reads {
+            Reads::Sequence(Alphabet::Alignment) => Some(self.alignment_inputs(column, &spec.name, &applied, &wanted)),
             Reads::Sequence(alphabet) => {
                 self.token_input(column, &spec.name, (alphabet, length), &applied).map(|ids| vec![("ids".to_owned(), ids)])
             }
@@ -84,12 +86,13 @@ impl Checker<'_> {
             Reads::Sequence(Alphabet::Rna) => "RNA",
             Reads::Sequence(Alphabet::Protein) => "protein",
             Reads::Sequence(Alphabet::Text) => "text",
+            Reads::Sequence(Alphabet::Alignment) => "alignment",
             Reads::Counts => "counts",
         };
         let (has, reads) = (show(holds), show(applied.reads));
         // Where the backbone is one of the standard library, the user's naming of it says more than its declaration.
         let reader = if self.is_std_span(applied.reads_span) { backbone } else { applied.reads_span };
-        let article = if reads == "RNA" { "an" } else { "a" };
+        let article = if matches!(reads, "RNA" | "alignment") { "an" } else { "a" };
         self.report(
             Diagnostic::error("E0320", format!("{article} {reads} backbone cannot read the {has} column `{name}`"))
                 .label(place, format!("this is {has}"))
@@ -115,6 +118,29 @@ impl Checker<'_> {
             }
         }
         columns
+    }
+
+    /// The inputs of an alignment that are `wanted`: the tokens of all its rows without gaps, the column and the row of each, and the tokens of the query, which
+    /// come first.
+    fn alignment_inputs(&mut self, column: &Column, name: &str, applied: &AppliedBackbone, wanted: &[String]) -> Vec<(String, Tensor)> {
+        let tokenizer = &self.experiment.tokenizers[applied.tokenizer];
+        let layout = TokenLayout { prefix: tokenizer.prefix.len() as u64, suffix: tokenizer.suffix.len() as u64 };
+        let (length, axis) = self.token_axis("seq", name, column, applied, layout, false);
+        let mut inputs = Vec::new();
+        for what in wanted {
+            let (source, axis) = match what.as_str() {
+                "ids" => (InputSource::Tokens { length }, axis),
+                "column" => (InputSource::TokenPlaces { length, what: AlignedPlace::Column }, axis),
+                "row" => (InputSource::TokenPlaces { length, what: AlignedPlace::Row }, axis),
+                "query" => {
+                    let (length, own) = self.token_axis("own", name, column, applied, TokenLayout { suffix: 0, ..layout }, true);
+                    (InputSource::Tokens { length }, own)
+                }
+                _ => continue,
+            };
+            inputs.push((what.clone(), self.input(format!("{}.{name}.{what}", applied.name), source, DType::I32, axis)));
+        }
+        inputs
     }
 
     /// The token ids of a column: an input of the graph, i[seq].

@@ -149,13 +149,13 @@ impl Checker<'_> {
         inputs
     }
 
-    fn input(&mut self, name: String, source: InputSource, dtype: DType, axis: AxisRef) -> Tensor {
+    pub(super) fn input(&mut self, name: String, source: InputSource, dtype: DType, axis: AxisRef) -> Tensor {
         self.experiment.inputs.push(InputSpec { name: name.clone(), source });
         self.emit(Op::Input { name }, &[], dtype, vec![axis], true)
     }
 
     /// The axis of a column's tokens, as long as each sample has them.
-    fn token_axis(
+    pub(super) fn token_axis(
         &mut self,
         name: &str,
         column_name: &str,

@@ -21,7 +21,7 @@ pub struct Table {
     pub header: Vec<String>,
 }
 
-const COLUMN_TYPES: &str = "dna, rna, protein, text, class(…), real, counts, id";
+const COLUMN_TYPES: &str = "dna, rna, protein, text, alignment, class(…), real, counts, id";
 
 impl Checker<'_> {
     /// The table of a `data` declaration, read once per experiment.
@@ -272,6 +272,7 @@ impl Checker<'_> {
             "rna" => Some(Alphabet::Rna),
             "protein" => Some(Alphabet::Protein),
             "text" => Some(Alphabet::Text),
+            "alignment" => Some(Alphabet::Alignment),
             _ => None,
         };
         let kind = match (alphabet, name.text.as_str()) {
@@ -281,7 +282,7 @@ impl Checker<'_> {
             (None, "counts") => self.counts_kind(args, ty.span, &mut scope)?,
             (None, "id") => ColumnKind::Text,
             (None, other) => {
-                let known = ["dna", "rna", "protein", "text", "class", "real", "counts", "id"];
+                let known = ["dna", "rna", "protein", "text", "alignment", "class", "real", "counts", "id"];
                 let mut diagnostic =
                     Diagnostic::error("E0314", format!("there is no column type `{other}`")).label(name.span, "unknown type");
                 diagnostic = match nearest(other, known) {
@@ -300,11 +301,12 @@ impl Checker<'_> {
         let mut empty = EmptyPolicy::Error;
         for arg in args {
             match arg.name.as_ref().map(|name| name.text.as_str()) {
-                Some("length") => length = Some(self.whole(&arg.value, scope)?),
+                Some("length") if alphabet != Alphabet::Alignment => length = Some(self.whole(&arg.value, scope)?),
                 Some("empty") => empty = self.choice(&arg.value, &[("allow", EmptyPolicy::Allow), ("error", EmptyPolicy::Error)])?,
                 _ => {
                     let name = arg.name.clone().unwrap_or(Name { text: "this".to_owned(), span: arg.value.span });
-                    self.unknown_option(type_name, &name, ["length", "empty"].into_iter());
+                    let known: &[&str] = if alphabet == Alphabet::Alignment { &["empty"] } else { &["length", "empty"] };
+                    self.unknown_option(type_name, &name, known.iter().copied());
                     return None;
                 }
             }

@@ -213,7 +213,7 @@ pub fn one_token_a_letter(tokenizer: &TokenizerSpec, alphabet: Alphabet) -> bool
         Alphabet::Dna => "ACGTNRYSWKMBDHV",
         Alphabet::Rna => "ACGUNRYSWKMBDHV",
         Alphabet::Protein => "ACDEFGHIKLMNPQRSTVWYBJOUXZ*-.",
-        Alphabet::Text => return false,
+        Alphabet::Text | Alphabet::Alignment => return false,
     };
     match &tokenizer.kind {
         TokenizerKind::Greedy { unknown: Unknown::Each { .. } | Unknown::Error, .. } => {}

@@ -8,7 +8,7 @@ use super::experiment::{Elaborated, TaskOutputs};
 use super::expr::Scope;
 use super::settings::PredictSettings;
 use super::size::{Atom, Size};
-use super::value::{Env, TokenLayout, Value};
+use super::value::{AxisRef, Env, TokenLayout, Value};
 use super::{Checker, Emission, World};
 use crate::syntax::parse_expr;
 
@@ -24,7 +24,7 @@ pub struct TraceInput {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TraceAxis {
     Static(String, u64),
-    /// A length that each sample brings; `special` tokens stand first and last.
+    /// A length that each sample brings; `special` tokens stand first and last. Inputs share it where they name it the same.
     Ragged {
         name: String,
         special: (u64, u64),
@@ -60,8 +60,9 @@ impl Checker<'_> {
         let expr = expr?;
         self.emission = Some(Emission { training, ..Emission::default() });
         let mut values = Vec::new();
+        let mut ragged = Vec::new();
         for input in inputs {
-            let axes = input.axes.iter().map(|axis| self.trace_axis(axis)).collect();
+            let axes = input.axes.iter().map(|axis| self.trace_axis(axis, &mut ragged)).collect();
             let tensor = self.emit(Op::Input { name: input.name.clone() }, &[], input.dtype, axes, true);
             values.push((Value::Tensor(tensor), expr.span));
         }
@@ -97,7 +98,11 @@ impl Checker<'_> {
         })
     }
 
-    fn trace_axis(&mut self, axis: &TraceAxis) -> super::value::AxisRef {
+    /// The axis of an input; `ragged` are the ragged ones that there are.
+    fn trace_axis(&mut self, axis: &TraceAxis, ragged: &mut Vec<(TraceAxis, AxisRef)>) -> AxisRef {
+        if let Some((_, known)) = ragged.iter().find(|(other, _)| other == axis) {
+            return *known;
+        }
         match axis {
             TraceAxis::Static(name, size) => self.new_axis(name, Size::constant(*size as i64)),
             TraceAxis::Ragged { name, special } => {
@@ -105,9 +110,10 @@ impl Checker<'_> {
                 if let Some(emission) = self.emission.as_mut() {
                     emission.graph.lengths.push(Length { name: name.clone() });
                 }
-                let axis = self.new_axis(name, Size::atom(Atom::Length(id, name.clone())));
-                self.axes[axis.0 as usize].layout = Some(TokenLayout { prefix: special.0, suffix: special.1 });
-                axis
+                let place = self.new_axis(name, Size::atom(Atom::Length(id, name.clone())));
+                self.axes[place.0 as usize].layout = Some(TokenLayout { prefix: special.0, suffix: special.1 });
+                ragged.push((axis.clone(), place));
+                place
             }
         }
     }

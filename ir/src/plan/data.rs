@@ -12,6 +12,8 @@ pub enum Alphabet {
     Rna,
     Protein,
     Text,
+    /// Aligned protein sequences, separated by `|`: the query, then the rows that were found for it.
+    Alignment,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +38,8 @@ pub enum EmptyPolicy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ColumnKind {
     /// `length`: every sequence has exactly this many letters. Letters of DNA: ACGTN and the IUPAC codes RYSWKMBDHV, either case; RNA: the same with U
-    /// for T; protein: the 20 letters and BJOUXZ, `*`, `-` and `.`; text: anything.
+    /// for T; protein: the 20 letters and BJOUXZ, `*`, `-` and `.`; text: anything;
+    /// alignment: protein's, and `|` between the rows.
     Sequence { alphabet: Alphabet, length: Option<u64>, empty: EmptyPolicy },
     /// One of these names; its number is its place in the list.
     Class { names: Vec<String> },
@@ -192,7 +195,7 @@ pub struct LengthSpec {
     pub tokenizer: u32,
     pub max_length: Option<u64>,
     pub policy: LengthPolicy,
-    /// Of a column of counts: only the tokens of the row's own cell are counted, not those of its neighbours.
+    /// Of a column of counts: only the tokens of the row's own cell are counted, not those of its neighbours. Of an alignment: only those of the query, with the prefix.
     #[serde(default)]
     pub own_cell: bool,
 }
@@ -214,6 +217,16 @@ pub enum CellNumber {
     Y,
 }
 
+/// Where a token of an alignment stands in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlignedPlace {
+    /// The column, gaps counted, from 0.
+    Column,
+    /// 0 for the query, then its rows.
+    Row,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum InputSource {
     /// The token ids of this length's column: I32.
@@ -228,6 +241,8 @@ pub enum InputSource {
     TokenTotals { length: LengthId },
     /// For each token of this length something of the cell that it belongs to: I32. `fill` stands at tokens that belong to none.
     TokenCells { length: LengthId, what: CellNumber, fill: i32 },
+    /// For each token of this length its place in the alignment: I32.
+    TokenPlaces { length: LengthId, what: AlignedPlace },
     /// The class number of a class column: I32, no axes.
     Class { data: u32, column: String },
     /// The number in a real column: F32, no axes.

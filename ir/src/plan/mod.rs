@@ -11,8 +11,8 @@ mod train;
 
 pub use batch::{Batch, InputData, Sample};
 pub use data::{
-    Alphabet, Casing, CellNumber, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat, GeneOrder, Generator,
-    InputSource, InputSpec, LengthPolicy, LengthSpec, NeighborSpec, SplitSpec, TokenizerKind, TokenizerSpec, Unknown,
+    AlignedPlace, Alphabet, Casing, CellNumber, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat, GeneOrder,
+    Generator, InputSource, InputSpec, LengthPolicy, LengthSpec, NeighborSpec, SplitSpec, TokenizerKind, TokenizerSpec, Unknown,
 };
 pub use params::{Init, Memory, ParamSpec, Precision, WeightsSpec};
 pub use program::{

@@ -9,8 +9,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, Float64Array, Int32Array};
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{Batch, CellNumber, InputData, InputSource, InputSpec, LengthPolicy, LengthSpec, Sample, TokenizerKind, TokenizerSpec};
+use mgx_ir::plan::{
+    AlignedPlace, Alphabet, Batch, CellNumber, ColumnKind, InputData, InputSource, InputSpec, LengthPolicy, LengthSpec, Sample,
+    TokenizerKind, TokenizerSpec,
+};
 
+use crate::alignment::AlignmentColumn;
 use crate::genes::GeneColumn;
 use crate::table::{Column, Table, Values};
 use crate::tokenizer::Tokenizer;
@@ -42,6 +46,7 @@ pub struct InputBuilder {
 enum Counted {
     Text(TokenColumn),
     Genes { column: Arc<GeneColumn>, own_cell: bool },
+    Alignment { column: Arc<AlignmentColumn>, query: bool },
 }
 
 impl Counted {
@@ -49,6 +54,7 @@ impl Counted {
         match self {
             Self::Text(column) => column.count(row),
             Self::Genes { column, own_cell } => column.count(row, *own_cell),
+            Self::Alignment { column, query } => column.count(row, *query),
         }
     }
 
@@ -56,6 +62,7 @@ impl Counted {
         match self {
             Self::Text(column) => column.gather(rows),
             Self::Genes { column, own_cell } => column.ids(rows, *own_cell),
+            Self::Alignment { column, query } => column.ids(rows, *query),
         }
     }
 }
@@ -68,6 +75,7 @@ enum Source {
     TokenCounts(Arc<GeneColumn>),
     TokenTotals(Arc<GeneColumn>),
     TokenCells(Arc<GeneColumn>, CellNumber, i32),
+    TokenPlaces(Arc<AlignmentColumn>, AlignedPlace),
     Class(Int32Array),
     Real(Float64Array),
 }
@@ -77,7 +85,7 @@ impl InputBuilder {
     /// no labels); `tables` is by the index in `Plan::data`. All inputs of a program come from one table.
     ///
     /// # Errors
-    /// Those of genes ([`GeneColumn::new`]); E0512 for a column that was not read, E0530 for sequences that are too long where that is an error, E0531 for an unknown
+    /// Those of genes ([`GeneColumn::new`]) and of alignments ([`AlignmentColumn::new`]); E0512 for a column that was not read, E0530 for sequences that are too long where that is an error, E0531 for an unknown
     /// character where that is an error, E0532 for a token count that is not the promised one, E0534 for inputs of several tables.
     pub fn new(tokenizers: &[TokenizerSpec], lengths: &[LengthSpec], inputs: &[InputSpec], tables: &[Table]) -> Result<Self, Diagnostic> {
         let table = only_table(lengths, inputs, tables)?;
@@ -95,13 +103,12 @@ impl InputBuilder {
         let mut columns = Vec::with_capacity(lengths.len());
         // Several lengths may be of one column; it is encoded once.
         let mut encoded: Vec<(&LengthSpec, Arc<GeneColumn>)> = Vec::new();
+        let mut alignments: Vec<(&LengthSpec, Arc<AlignmentColumn>)> = Vec::new();
+        let same = |a: &LengthSpec, b: &LengthSpec| (&a.column, a.tokenizer, a.max_length) == (&b.column, b.tokenizer, b.max_length);
         for length in lengths {
             let column = table.require(&length.column)?;
             if !is_text(spec(length.tokenizer)?) {
-                let same = |other: &LengthSpec| {
-                    (&other.column, other.tokenizer, other.max_length) == (&length.column, length.tokenizer, length.max_length)
-                };
-                let genes = match encoded.iter().find(|(other, _)| same(other)) {
+                let genes = match encoded.iter().find(|(other, _)| same(other, length)) {
                     Some((_, genes)) => Arc::clone(genes),
                     None => {
                         let genes = Arc::new(GeneColumn::new(table, column, spec(length.tokenizer)?, length.max_length)?);
@@ -113,6 +120,19 @@ impl InputBuilder {
                 columns.push(Counted::Genes { column: genes, own_cell: length.own_cell });
                 continue;
             }
+            if matches!(column.spec.kind, ColumnKind::Sequence { alphabet: Alphabet::Alignment, .. }) {
+                let aligned = match alignments.iter().find(|(other, _)| same(other, length)) {
+                    Some((_, aligned)) => Arc::clone(aligned),
+                    None => {
+                        let aligned = AlignmentColumn::new(table, column, tokenizer(length.tokenizer)?, length.max_length)?;
+                        truncations.extend(check_policy(&aligned.full, length, column, table)?);
+                        alignments.push((length, Arc::new(aligned)));
+                        Arc::clone(&alignments[alignments.len() - 1].1)
+                    }
+                };
+                columns.push(Counted::Alignment { column: aligned, query: length.own_cell });
+                continue;
+            }
             let tokens = TokenColumn::new(table, column, tokenizer(length.tokenizer)?, length.max_length)?;
             truncations.extend(check_policy(&tokens.full, length, column, table)?);
             columns.push(Counted::Text(tokens));
@@ -120,6 +140,10 @@ impl InputBuilder {
         let genes_of = |length: u32| match columns.get(length as usize) {
             Some(Counted::Genes { column, .. }) => Ok(Arc::clone(column)),
             _ => Err(Diagnostic::error("E0534", format!("the plan has no length {length} of a column of counts"))),
+        };
+        let alignment_of = |length: u32| match columns.get(length as usize) {
+            Some(Counted::Alignment { column, .. }) => Ok(Arc::clone(column)),
+            _ => Err(Diagnostic::error("E0534", format!("the plan has no length {length} of an alignment"))),
         };
         let mut warnings: Vec<Diagnostic> = encoded.iter().flat_map(|(_, genes)| genes.warnings.clone()).collect();
         let mut sources = Vec::with_capacity(inputs.len());
@@ -146,6 +170,7 @@ impl InputBuilder {
                 InputSource::TokenCounts { length } => Source::TokenCounts(genes_of(length.0)?),
                 InputSource::TokenTotals { length } => Source::TokenTotals(genes_of(length.0)?),
                 InputSource::TokenCells { length, what, fill } => Source::TokenCells(genes_of(length.0)?, *what, *fill),
+                InputSource::TokenPlaces { length, what } => Source::TokenPlaces(alignment_of(length.0)?, *what),
                 InputSource::Class { column, .. } => match &table.require(column)?.values {
                     Values::Class(values) => Source::Class(values.clone()),
                     _ => return Err(wrong_kind(&input.name, column, "class")),
@@ -197,6 +222,7 @@ impl InputBuilder {
                 Source::TokenCounts(column) => InputData::F32(column.counts(rows)),
                 Source::TokenTotals(column) => InputData::F32(column.totals(rows)),
                 Source::TokenCells(column, what, fill) => InputData::I32(column.cells(rows, *what, *fill)),
+                Source::TokenPlaces(column, what) => InputData::I32(column.places(rows, *what)),
                 Source::Class(values) => InputData::I32(rows.iter().map(|row| values.value(*row as usize)).collect()),
                 Source::Real(values) => InputData::F32(rows.iter().map(|row| values.value(*row as usize) as f32).collect()),
             };
@@ -209,9 +235,11 @@ impl InputBuilder {
 /// The one table that all lengths and inputs read.
 fn only_table<'a>(lengths: &[LengthSpec], inputs: &[InputSpec], tables: &'a [Table]) -> Result<&'a Table, Diagnostic> {
     let of_input = |input: &InputSpec| match &input.source {
-        InputSource::Tokens { .. } | InputSource::TokenCounts { .. } | InputSource::TokenTotals { .. } | InputSource::TokenCells { .. } => {
-            None
-        }
+        InputSource::Tokens { .. }
+        | InputSource::TokenPlaces { .. }
+        | InputSource::TokenCounts { .. }
+        | InputSource::TokenTotals { .. }
+        | InputSource::TokenCells { .. } => None,
         InputSource::FixedTokens { data, .. }
         | InputSource::AllCounts { data, .. }
         | InputSource::Class { data, .. }

@@ -9,6 +9,7 @@
 //! Promises: the same specification and column values give the same rows, splits, batches and files on every machine; no file
 //! that it is given makes it panic; a row keeps its number (from 0 in the API, from 1 in messages and written files).
 
+mod alignment;
 mod batches;
 mod capacity;
 mod genes;

@@ -75,7 +75,7 @@ pub const NAMES: &[&str] = &[
 ];
 
 /// Names of values, for suggestions.
-pub const CONSTANTS: &[&str] = &["zeros", "ones", "dna", "rna", "protein", "text", "pi", "training", "bf16", "frozen"];
+pub const CONSTANTS: &[&str] = &["zeros", "ones", "dna", "rna", "protein", "text", "alignment", "pi", "training", "bf16", "frozen"];
 
 /// The function of a name.
 pub fn lookup(name: &str) -> Option<&'static str> {
@@ -91,6 +91,7 @@ pub fn named_constant(name: &str) -> Option<Value> {
         "rna" => Value::Alphabet(Alphabet::Rna),
         "protein" => Value::Alphabet(Alphabet::Protein),
         "text" => Value::Alphabet(Alphabet::Text),
+        "alignment" => Value::Alphabet(Alphabet::Alignment),
         "bf16" => Value::Variant(Some("bf16".to_owned())),
         "pi" => Value::Float(Some(std::f64::consts::PI)),
         _ => return None,

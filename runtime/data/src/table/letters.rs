@@ -23,6 +23,7 @@ impl Letters {
             Alphabet::Rna => "ACGUNRYSWKMBDHV",
             // The 20 amino acids; B, J, Z, X are ambiguous, O and U the rare ones; stop, gap and insertion.
             Alphabet::Protein => "ACDEFGHIKLMNPQRSTVWYBJOUXZ*-.",
+            Alphabet::Alignment => "ACDEFGHIKLMNPQRSTVWYBJOUXZ*-.|",
             Alphabet::Text => "",
         };
         let mut allowed = [alphabet == Alphabet::Text; 256];
@@ -46,6 +47,7 @@ impl Letters {
             Alphabet::Rna => "rna",
             Alphabet::Protein => "protein",
             Alphabet::Text => "text",
+            Alphabet::Alignment => "an alignment of proteins",
         }
     }
 

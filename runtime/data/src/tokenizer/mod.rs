@@ -83,6 +83,11 @@ impl Tokenizer {
         })
     }
 
+    /// The tokens that are put before and after a text.
+    pub fn added(&self) -> (&[i32], &[i32]) {
+        (&self.prefix, &self.suffix)
+    }
+
     /// The tokenizer's name.
     pub fn name(&self) -> &str {
         &self.name
