@@ -2,7 +2,7 @@
 //!
 //! A product's rows do not depend on each other (see [`matmul`](crate::matmul)), so a row has the same bits whatever other rows there are.
 
-use crate::matmul::{Product, Strides, matmul};
+use crate::matmul::{Product, Strides, matmul, matmul_bf16};
 
 /// Rows that are brought together at once.
 const MOST_ROWS: usize = 512;
@@ -28,12 +28,26 @@ impl Rows<'_> {
     }
 }
 
-/// `out[t, n] = Σ_k x[t, k] · matrices[index[t]][n, k]` for each entry `t`; each matrix comes with its strides of `[n, k]`. Only matrices that were chosen
+/// Numbers as they are stored.
+#[derive(Clone, Copy, Debug)]
+pub enum Elements<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [u16]),
+}
+
+/// A matrix that rows may choose, with its strides of `[n, k]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    pub elements: Elements<'a>,
+    pub strides: Strides,
+}
+
+/// `out[t, n] = Σ_k x[t, k] · matrices[index[t]][n, k]` for each entry `t`. Only matrices that were chosen
 /// are read. An index beyond the matrices gives zeros.
 ///
 /// # Panics
 /// If a slice is shorter than the shapes reach.
-pub fn routed_contract(index: &[i32], x: Rows<'_>, matrices: &[(&[f32], Strides)], n: usize, out: &mut [f32]) {
+pub fn routed_contract(index: &[i32], x: Rows<'_>, matrices: &[Matrix<'_>], n: usize, out: &mut [f32]) {
     assert_eq!(out.len(), index.len() * n, "out is not [{}, {n}]", index.len());
     let mut by_choice: Vec<Vec<usize>> = vec![Vec::new(); matrices.len()];
     for (entry, choice) in index.iter().enumerate() {
@@ -46,12 +60,15 @@ pub fn routed_contract(index: &[i32], x: Rows<'_>, matrices: &[(&[f32], Strides)
         return;
     }
     let (mut packed, mut product) = (Vec::new(), Vec::new());
-    for (entries, (weights, strides)) in by_choice.iter().zip(matrices) {
+    for (entries, matrix) in by_choice.iter().zip(matrices) {
         for entries in entries.chunks(MOST_ROWS) {
             x.collect(entries, &mut packed);
             product.resize(entries.len() * n, 0.0);
-            let shape = Product { rhs: *strides, ..Product::linear(entries.len(), n, x.width) };
-            matmul(&shape, &packed, weights, &mut product);
+            let shape = Product { rhs: matrix.strides, ..Product::linear(entries.len(), n, x.width) };
+            match matrix.elements {
+                Elements::F32(weights) => matmul(&shape, &packed, weights, &mut product),
+                Elements::Bf16(weights) => matmul_bf16(&shape, &packed, weights, &mut product),
+            }
             for (entry, row) in entries.iter().zip(product.chunks_exact(n)) {
                 out[entry * n..(entry + 1) * n].copy_from_slice(row);
             }

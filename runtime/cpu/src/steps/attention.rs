@@ -99,11 +99,11 @@ impl Attention {
         let outputs: Vec<&Operand> = std::iter::once(out).chain(&self.lse).collect();
         check_apart(buffers, shapes, &[q, k, v], &outputs)?;
         for call in self.common.calls(shapes) {
-            let operand = |operand: &Operand| operand.elements(buffers, shapes, call.sample);
+            let operand = |operand: &Operand| operand.numbers(buffers, shapes, call.sample);
             // SAFETY: the results overlap neither the operands nor each other, as just checked.
             let result = |operand: &Operand| unsafe { operand.elements_mut(buffers, shapes, call.sample) };
             let kernel = self.common.kernel(&call);
-            attention::forward(&kernel, operand(q), operand(k), operand(v), result(out), self.lse.as_ref().map(result));
+            attention::forward(&kernel, &operand(q), &operand(k), &operand(v), result(out), self.lse.as_ref().map(result));
         }
         Ok(())
     }
@@ -147,9 +147,9 @@ impl AttentionGrad {
         let outputs: Vec<&Operand> = [&self.dq, &self.dk, &self.dv].into_iter().flatten().collect();
         check_apart(buffers, shapes, &[q, k, v, out, &self.lse, &self.dout], &outputs)?;
         for call in self.common.calls(shapes) {
-            let operand = |operand: &Operand| operand.elements(buffers, shapes, call.sample);
-            let (lse, dout) = (operand(&self.lse), operand(&self.dout));
-            let saved = Saved { q: operand(q), k: operand(k), v: operand(v), out: operand(out), lse, dout };
+            let [q, k, v, out, lse, dout] =
+                [q, k, v, out, &self.lse, &self.dout].map(|operand| operand.numbers(buffers, shapes, call.sample));
+            let saved = Saved { q: &q, k: &k, v: &v, out: &out, lse: &lse, dout: &dout };
             // SAFETY: the results overlap neither the operands nor each other, as just checked.
             let result =
                 |operand: &Option<Operand>| operand.as_ref().map(|operand| unsafe { operand.elements_mut(buffers, shapes, call.sample) });

@@ -4,7 +4,7 @@ use mgx_diag::Diagnostic;
 use mgx_ir::graph::DType;
 use mgx_ir::plan::{Program, RoutedOuterStep, RoutedStep};
 use mgx_kernels::matmul::Strides;
-use mgx_kernels::routed::{Rows, routed_contract, routed_outer};
+use mgx_kernels::routed::{Elements, Matrix, Rows, routed_contract, routed_outer};
 
 use super::contract::result_strides;
 use super::{Operand, check_apart};
@@ -51,16 +51,19 @@ impl Routed {
             [&self.step.n, &self.step.k].map(|axes| matrix.dimension(&shape, axes))
         };
         let [n, k] = dimensions(&self.matrices[0]).map(|dimension| dimension.extent);
-        let matrices: Vec<(&[f32], Strides)> = self
-            .matrices
-            .iter()
-            .map(|matrix| {
-                let [n, k] = dimensions(matrix);
-                (matrix.elements(buffers, shapes, None), Strides { row: n.stride, column: k.stride })
-            })
-            .collect();
+        let matrix = |matrix: &Operand| {
+            let [n, k] = dimensions(matrix);
+            let elements = if matrix.is_bf16 {
+                Elements::Bf16(matrix.halves(buffers, shapes, None))
+            } else {
+                Elements::F32(matrix.elements(buffers, shapes, None))
+            };
+            Matrix { elements, strides: Strides { row: n.stride, column: k.stride } }
+        };
+        let matrices: Vec<Matrix<'_>> = self.matrices.iter().map(matrix).collect();
         let of = row_numbers(&self.x, &self.index, self.step.k.len(), shapes);
-        let rows = Rows { data: self.x.elements(buffers, shapes, None), of: &of, width: k };
+        let x = self.x.numbers(buffers, shapes, None);
+        let rows = Rows { data: &x, of: &of, width: k };
         // SAFETY: the result overlaps no operand, which was just checked, and this is the only task.
         let out = unsafe { self.out.elements_mut(buffers, shapes, None) };
         routed_contract(self.index.integers(buffers, shapes, None), rows, &matrices, n, out);
@@ -101,8 +104,9 @@ impl RoutedOuter {
         let [m, n] = [&self.step.m, &self.step.n].map(|axes| self.out.dimension(&shape, axes));
         let of_x = row_numbers(&self.x, &self.index, self.step.m.len(), shapes);
         let of_y = row_numbers(&self.y, &self.index, self.step.n.len(), shapes);
-        let x = Rows { data: self.x.elements(buffers, shapes, None), of: &of_x, width: m.extent };
-        let y = Rows { data: self.y.elements(buffers, shapes, None), of: &of_y, width: n.extent };
+        let (x, y) = (self.x.numbers(buffers, shapes, None), self.y.numbers(buffers, shapes, None));
+        let x = Rows { data: &x, of: &of_x, width: m.extent };
+        let y = Rows { data: &y, of: &of_y, width: n.extent };
         let strides = result_strides(Strides { row: m.stride, column: n.stride }, m.extent, n.extent);
         // SAFETY: as in `Routed::run`.
         let out = unsafe { self.out.elements_mut(buffers, shapes, None) };
