@@ -58,6 +58,9 @@ fn active_parameters_of_a_mixture_are_counted() {
         assert_eq!(summary["parameters_total"], 16_059_195_648u64 + head, "{backbone}");
         assert_eq!(summary["parameters_active"], 4_589_201_664u64 + head, "{backbone}");
     }
+    // Over an alignment, the same network.
+    let summary = summary("alignment", "aido_protein_rag_16b", "hidden");
+    assert_eq!((&summary["parameters_total"], &summary["parameters_active"]), (&16_059_195_648u64.into(), &4_589_201_664u64.into()));
 }
 
 /// Counted in `enformer-pytorch` 0.8.12 and `borzoi-pytorch` 0.5.1; for Flashzoi with the sizes of flash-attention's module in place of the attention's.
