@@ -1,0 +1,172 @@
+//! Training step by step: the loss, the learning rate and the norm of the gradient of every recorded step, the final weights, predictions
+//! before and after, and metrics.
+
+mod metrics;
+pub mod program;
+mod rows;
+mod steps;
+
+use std::collections::BTreeMap;
+
+use mgx_data::Encoding;
+use mgx_ir::plan::{InputData, InputSource, ParamSpec};
+use mgx_tests::Outcome;
+use mgx_tests::compare::{Account, Tolerance};
+use mgx_tests::golden::{Case, Stored, Tensors, strings};
+use serde_json::Value as Json;
+
+use crate::tokens::{check_masks, encode, without_padding};
+use metrics::check_metrics;
+use program::{Program, program};
+use rows::{RowTable, Rows};
+use steps::{RAW, Training};
+
+/// Losses of single steps.
+const LOSS: Tolerance = Tolerance { absolute: 0.0, relative: 1e-4 };
+/// Norms of gradients of single steps.
+const NORM: Tolerance = Tolerance { absolute: 0.0, relative: 1e-3 };
+/// Learning rates.
+const RATE: Tolerance = Tolerance { absolute: 1e-12, relative: 1e-6 };
+/// Weights after the last step.
+const WEIGHTS: Tolerance = Tolerance { absolute: 1e-4, relative: 0.0 };
+
+/// Does the language say what the case trains?
+pub fn is_known(case: &Case) -> bool {
+    program(&case.spec["spec"]).is_ok()
+}
+
+/// A case of the family.
+pub fn run(case: &Case) -> Outcome<String> {
+    let expected = case.tensors("expected.safetensors")?;
+    let trajectory = case.json(case.text("/extra_file"))?;
+    let program = program(&case.spec["spec"])?;
+    let (table, train, evaluation) = RowTable::new(case, &program)?;
+    let all: Vec<&Rows> = train.iter().chain(&evaluation).collect();
+    let mut training = Training::new(case, &program, &table, &all)?;
+    let mut account = Account::default();
+    check_names(&mut account, &training, &trajectory)?;
+    check_inputs(&mut account, &expected, "batch0", &training, &program, &table, &train[0])?;
+    check_inputs(&mut account, &expected, "eval0", &training, &program, &table, &evaluation[0])?;
+
+    let encoded = |training: &Training, rows: &Rows| encode(&training.tokenizers[0], &table.texts(0, rows), None, true);
+    check_predictions(&mut account, case, &expected, "eval0.predictions_before", &mut training, &evaluation[0], &encoded)?;
+    check_steps(&mut account, case, &trajectory, &mut training, &train)?;
+    check_final_weights(&mut account, &training, &expected)?;
+    for (index, rows) in evaluation.iter().enumerate() {
+        check_predictions(&mut account, case, &expected, &format!("eval{index}.predictions"), &mut training, rows, &encoded)?;
+    }
+    for stage in ["val", "test"] {
+        let recorded = &trajectory[format!("{stage}_metrics")];
+        check_metrics(&mut account, stage, recorded, &format!("{stage}_"), &mut training, &evaluation, case.tolerance)?;
+    }
+    account.equal("recorded tensors that were not compared", &expected.forgotten(), &Vec::new());
+    account.finish()
+}
+
+/// All steps, in groups of as many batches as a step accumulates.
+fn check_steps(account: &mut Account, case: &Case, trajectory: &Json, training: &mut Training, train: &[Rows]) -> Outcome<()> {
+    let recorded = trajectory["steps"].as_array().ok_or("no steps were recorded")?;
+    account.equal("recorded batches", &recorded.len(), &train.len());
+    let group = training.plan.train.as_ref().map_or(1, |train| train.accumulate) as usize;
+    for (number, (recorded, batches)) in recorded.chunks(group).zip(train.chunks(group)).enumerate() {
+        for (index, (recorded, rows)) in recorded.iter().zip(batches).enumerate() {
+            let what = format!("batch {index} of step {number}, train");
+            check_metrics(account, &what, &recorded["logged"], "train_", training, std::slice::from_ref(rows), case.tolerance)?;
+        }
+        let step = training.step(number, batches)?;
+        for (index, (recorded, loss)) in recorded.iter().zip(&step.losses).enumerate() {
+            account.close(&format!("loss of batch {index} of step {number}"), &[*loss], &[real(&recorded["loss"])?], LOSS);
+        }
+        let last = &recorded[recorded.len() - 1];
+        account.close(&format!("learning rate of step {number}"), &[step.learning_rate], &[real(&last["lr"])?], RATE);
+        account.close(&format!("gradient norm of step {number}"), &[step.norm], &[real(&last["grad_norm"])?], NORM);
+    }
+    Ok(())
+}
+
+/// The name of a parameter in the reference's task: backbones hold their network as `encoder`.
+fn reference_name(param: &ParamSpec) -> String {
+    match param.weights {
+        Some(0) => format!("backbone.encoder.{}", param.key),
+        Some(number) => format!("backbone{number}.encoder.{}", param.key),
+        None => format!("adapter.{}", param.key),
+    }
+}
+
+/// What the adapter gives for a batch; where there is a row for each token, recorded rows of padding are left out.
+fn check_predictions(
+    account: &mut Account,
+    case: &Case,
+    expected: &Tensors,
+    name: &str,
+    training: &mut Training,
+    rows: &Rows,
+    encoded: &dyn Fn(&Training, &Rows) -> Result<Vec<Encoding>, String>,
+) -> Outcome<()> {
+    let recorded: &Stored = expected.get(name)?;
+    let recorded = if recorded.shape.len() == 3 { without_padding(recorded, &encoded(training, rows)?)? } else { recorded.data.clone() };
+    account.close(name, &training.evaluate(rows, &[RAW])?[0], &recorded, case.tolerance);
+    Ok(())
+}
+
+/// The tokens, masks and labels of a recorded batch.
+fn check_inputs(
+    account: &mut Account,
+    expected: &Tensors,
+    prefix: &str,
+    training: &Training,
+    program: &Program,
+    table: &RowTable,
+    rows: &Rows,
+) -> Outcome<()> {
+    for (column, name) in program.sequences.iter().enumerate() {
+        let tokenizer = training.tokenizers.get(column).ok_or("a column has no tokenizer")?;
+        let encodings = encode(tokenizer, &table.texts(column, rows), None, true)?;
+        let own = name.strip_suffix("sequences").unwrap_or_default();
+        check_masks(account, expected, &format!("{prefix}.{own}").trim_end_matches('.').to_owned(), &encodings)?;
+    }
+    let batch = training.batch(rows);
+    let label = training.plan.inputs.iter().find(|input| matches!(input.source, InputSource::Class { .. } | InputSource::Real { .. }));
+    let label = label.ok_or("the plan has no label")?;
+    let labels: Vec<f64> = match batch.inputs.get(&label.name).ok_or("the batch has no label")? {
+        InputData::F32(values) => values.iter().map(|value| f64::from(*value)).collect(),
+        InputData::I32(values) => values.iter().map(|value| f64::from(*value)).collect(),
+    };
+    account.equal(&format!("{prefix}.labels"), &labels, &expected.get(&format!("{prefix}.labels"))?.data);
+    Ok(())
+}
+
+/// What is trained: the same parameters under the same names.
+fn check_names(account: &mut Account, training: &Training, trajectory: &Json) -> Outcome<()> {
+    let mut found: Vec<String> = training.plan.params.iter().filter(|param| param.trainable).map(reference_name).collect();
+    let mut recorded = strings(&trajectory["trainable_parameters"])?;
+    found.sort();
+    recorded.sort();
+    account.equal("the trained parameters", &found, &recorded);
+    Ok(())
+}
+
+/// Every tensor that training has changed in the reference; of those that are trained here, no other may be left.
+fn check_final_weights(account: &mut Account, training: &Training, expected: &Tensors) -> Outcome<()> {
+    let values = training.memory.params.as_f32();
+    let mut by_name = BTreeMap::new();
+    for param in training.plan.params.iter().filter(|param| param.trainable) {
+        let start = param.offset as usize / 4;
+        let own: Vec<f64> = values[start..start + param.elements() as usize].iter().map(|value| f64::from(*value)).collect();
+        by_name.insert(reference_name(param), own);
+    }
+    for name in expected.below("final.") {
+        let found = by_name.remove(name).ok_or_else(|| format!("no trained parameter is `{name}` in the reference"))?;
+        account.close(&format!("final.{name}"), &found, &expected.get(&format!("final.{name}"))?.data, WEIGHTS);
+    }
+    account.equal("parameters that training changed here alone", &by_name.into_keys().collect::<Vec<_>>(), &Vec::new());
+    Ok(())
+}
+
+/// A number; numbers that are not finite are recorded as texts.
+fn real(value: &Json) -> Outcome<f64> {
+    match value {
+        Json::String(text) => text.parse().map_err(|_| format!("no number: {text}")),
+        other => other.as_f64().ok_or_else(|| format!("no number: {other}")),
+    }
+}

@@ -1,0 +1,206 @@
+//! What a case trains, as a program in the language.
+
+use mgx_tests::Outcome;
+use mgx_tests::golden::strings;
+use mgx_tests::network::EXPERIMENT;
+use serde_json::Value as Json;
+
+use crate::adapters;
+
+/// The file of the case's rows.
+pub const ROWS: &str = "rows.tsv";
+/// The column of labels.
+pub const LABELS: &str = "labels";
+
+/// An experiment with the table that it reads.
+pub struct Program {
+    pub text: String,
+    /// The columns of sequences, one for each backbone: their names in the case's batches.
+    pub sequences: Vec<String>,
+    /// Name of the adapter, which is the path of the raw predictions.
+    pub adapter: String,
+}
+
+impl Program {
+    /// The names of the table's columns.
+    pub fn header(&self) -> Vec<String> {
+        self.sequences.iter().cloned().chain([LABELS.to_owned()]).collect()
+    }
+}
+
+/// The experiment that a case is, in the language.
+///
+/// # Errors
+/// What of it the standard library, or this test, does not know.
+pub fn program(spec: &Json) -> Outcome<Program> {
+    let backbones = spec["backbones"].as_array().ok_or("the case has no backbones")?;
+    let sequences = match spec["task_kwargs"]["backbone_order"].as_array() {
+        Some(_) => strings(&spec["task_kwargs"]["backbone_order"])?.iter().map(|name| format!("{name}_sequences")).collect(),
+        None => vec!["sequences".to_owned()],
+    };
+    let [backbone] = backbones.as_slice() else { return Err("fusion of several backbones is not known".to_owned()) };
+    let backbone = Backbone::new(backbone, letters(spec, &sequences[0])?)?;
+    let task = Task::new(spec)?;
+    let mut options = spec["adapter"].clone();
+    options["out_features"] = Json::from(task.outputs);
+    let class = spec["adapter"]["class"].as_str().ok_or("the case has no adapter")?;
+    let call = adapters::part(class, &options).ok_or_else(|| format!("the adapter `{class}` is not known"))?;
+    let adapter = call.split('(').next().unwrap_or(&call).to_owned();
+    let mut text = format!(
+        "use std::adapters::{adapter}\nuse std::backbones::{}\nuse std::optimizers::adamw\nuse std::tasks::{}\n",
+        backbone.name, task.name
+    );
+    let schedule = schedule(&spec["lr_scheduler"])?;
+    if let Some(schedule) = &schedule {
+        text.push_str(&format!("use std::schedules::{}\n", schedule.split('(').next().unwrap_or(schedule)));
+    }
+    text.push_str(&format!(
+        "\ndata rows = table(\"{ROWS}\") {{\n  {}: {}\n  {LABELS}: {}\n}}\n\n",
+        sequences[0], backbone.column, task.column
+    ));
+    text.push_str(&format!(
+        "experiment {EXPERIMENT} {{\n  encoder = {}\n  prediction = rows.{} |> encoder |> {call}\n  task = {}\n{}}}\n",
+        backbone.call,
+        sequences[0],
+        task.call,
+        train(spec, schedule)?,
+    ));
+    Ok(Program { text, sequences, adapter })
+}
+
+/// The letters of a column: those of RNA where there is a U.
+fn letters<'a>(spec: &'a Json, key: &str) -> Outcome<&'a str> {
+    let mut all = ["batches", "eval_batches"].into_iter().flat_map(|batches| spec[batches].as_array().into_iter().flatten());
+    Ok(if all.any(|batch| strings(&batch[key]).is_ok_and(|texts| texts.iter().any(|text| text.contains('U')))) { "rna" } else { "dna" })
+}
+
+/// A backbone of the case.
+struct Backbone {
+    /// Its declaration in the library.
+    name: &'static str,
+    call: String,
+    /// The type of the column that it reads.
+    column: String,
+}
+
+impl Backbone {
+    /// `nucleotides` is `dna` or `rna`, for a family that reads either.
+    fn new(spec: &Json, nucleotides: &str) -> Outcome<Self> {
+        let (name, column) = match (spec["family"].as_str(), nucleotides) {
+            (Some("rnabert"), "rna") => ("aido_rna", "rna"),
+            (Some("rnabert"), _) => ("aido_dna", "dna"),
+            (Some("fm4bio"), _) => ("aido_protein", "protein"),
+            (Some("esm2"), _) => ("esm2", "protein"),
+            (other, _) => return Err(format!("the family {other:?} is not known")),
+        };
+        let folder = spec["path"].as_str().ok_or("the backbone has no folder")?;
+        let mut options = vec![format!("weights = folder(\"{folder}\")")];
+        for (key, value) in spec["kwargs"].as_object().into_iter().flatten() {
+            match key.as_str() {
+                "frozen" => options.push(format!("frozen = {value}")),
+                other => return Err(format!("the option `{other}` of a backbone is not known")),
+            }
+        }
+        Ok(Self { name, call: format!("{name}({})", options.join(", ")), column: column.to_owned() })
+    }
+}
+
+/// The task of the case.
+struct Task {
+    /// Its declaration in the library.
+    name: &'static str,
+    call: String,
+    /// The type of the column of labels.
+    column: String,
+    /// Outputs of the adapter.
+    outputs: u64,
+}
+
+impl Task {
+    fn new(spec: &Json) -> Outcome<Self> {
+        let options = spec["task_kwargs"].as_object().cloned().unwrap_or_default();
+        let number = |key: &str, default: u64| options.get(key).and_then(Json::as_u64).unwrap_or(default);
+        let known = |names: &[&str]| match options.keys().find(|key| !names.contains(&key.as_str()) && *key != "backbone_order") {
+            Some(other) => Err(format!("the option `{other}` of a task is not known")),
+            None => Ok(()),
+        };
+        match spec["task"].as_str() {
+            Some("SequenceRegression" | "MMSequenceRegression") => {
+                known(&["num_outputs", "loss_func"])?;
+                let outputs = number("num_outputs", 1);
+                if outputs != 1 {
+                    return Err("several outputs of a regression are not known".to_owned());
+                }
+                let loss = match options.get("loss_func").and_then(Json::as_str) {
+                    None | Some("MSELoss") => "mse",
+                    Some("L1Loss") => "mae",
+                    Some("HuberLoss") => "huber",
+                    Some(other) => return Err(format!("the loss {other} is not known")),
+                };
+                let call = format!("regression(prediction, rows.{LABELS}, loss = {loss})");
+                Ok(Self { name: "regression", call, column: "real".to_owned(), outputs })
+            }
+            Some("SequenceClassification") => {
+                known(&["n_classes"])?;
+                let outputs = number("n_classes", 2);
+                let column = format!("class({})", class_names(outputs));
+                Ok(Self { name: "classification", call: format!("classification(prediction, rows.{LABELS})"), column, outputs })
+            }
+            other => Err(format!("the task {other:?} is not known")),
+        }
+    }
+}
+
+/// `"0", "1", "2"`
+fn class_names(count: u64) -> String {
+    (0..count).map(|class| format!("\"{class}\"")).collect::<Vec<_>>().join(", ")
+}
+
+/// The call of the library's schedule that a schedule of the reference is, if there is one.
+pub fn schedule(spec: &Json) -> Outcome<Option<String>> {
+    let Some(class) = spec["class"].as_str() else { return Ok(None) };
+    let name = match class {
+        "CosineWithWarmup" => "cosine",
+        "LinearWithWarmup" => "linear",
+        "ConstantWithWarmup" => "constant_rate",
+        other => return Err(format!("the schedule {other} is not known")),
+    };
+    // Older cases have the options beside the class.
+    let option = |key: &str| spec["kwargs"].get(key).or_else(|| spec.get(key));
+    let options: Vec<String> = [("warmup_ratio", "warmup"), ("num_warmup_steps", "warmup_steps")]
+        .into_iter()
+        .filter_map(|(key, name)| Some(format!("{name} = {}", option(key)?)))
+        .collect();
+    Ok(Some(format!("{name}({})", options.join(", "))))
+}
+
+/// The block `train`.
+fn train(spec: &Json, schedule: Option<String>) -> Outcome<String> {
+    let optimizer = &spec["optimizer"];
+    if optimizer["class"] != "torch.optim.AdamW" {
+        return Err(format!("the optimizer {} is not known", optimizer["class"]));
+    }
+    let number = |value: &Json| value.as_f64().map(|value| format!("{value:e}")).ok_or_else(|| format!("no number: {value}"));
+    let options = [
+        ("lr", &optimizer["lr"]),
+        ("weight_decay", &optimizer["weight_decay"]),
+        ("beta1", &optimizer["betas"][0]),
+        ("beta2", &optimizer["betas"][1]),
+        ("eps", &optimizer["eps"]),
+    ];
+    let options =
+        options.into_iter().map(|(name, value)| Ok(format!("{name} = {}", number(value)?))).collect::<Outcome<Vec<_>>>()?.join(", ");
+    let trainer = &spec["trainer"];
+    let mut text = format!("  train {{\n    max_steps = {}\n    optimizer = adamw({options})\n", trainer["max_steps"]);
+    if let Some(clip) = trainer["gradient_clip_val"].as_f64() {
+        text.push_str(&format!("    clip_norm = {clip:?}\n"));
+    }
+    if let Some(batches) = trainer["accumulate_grad_batches"].as_u64() {
+        text.push_str(&format!("    accumulate = {batches}\n"));
+    }
+    if let Some(schedule) = schedule {
+        text.push_str(&format!("    schedule = {schedule}\n"));
+    }
+    text.push_str("  }\n");
+    Ok(text)
+}

@@ -1,0 +1,78 @@
+//! The rows of a case as a table that is read from a file, as users' are.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mgx_data::Table;
+use mgx_ir::plan::DataSpec;
+use mgx_tests::golden::{Case, strings};
+use mgx_tests::{Outcome, shown};
+use serde_json::Value as Json;
+
+use super::program::{LABELS, Program, ROWS};
+
+/// The samples of a batch: their rows in the table.
+pub type Rows = Vec<u64>;
+
+/// The rows of all batches of a case, those that are trained on first.
+pub struct RowTable {
+    header: Vec<String>,
+    lines: Vec<Vec<String>>,
+}
+
+impl RowTable {
+    /// Takes the rows of all batches; gives which belong to each batch of training and of evaluation.
+    pub fn new(case: &Case, program: &Program) -> Outcome<(Self, Vec<Rows>, Vec<Rows>)> {
+        let mut table = Self { header: program.header(), lines: Vec::new() };
+        let spec = &case.spec["spec"];
+        let train = table.take_all(&spec["batches"], &program.sequences)?;
+        let evaluation = table.take_all(&spec["eval_batches"], &program.sequences)?;
+        Ok((table, train, evaluation))
+    }
+
+    fn take_all(&mut self, batches: &Json, sequences: &[String]) -> Outcome<Vec<Rows>> {
+        batches.as_array().ok_or("the case has no batches")?.iter().map(|batch| self.take(batch, sequences)).collect()
+    }
+
+    fn take(&mut self, batch: &Json, sequences: &[String]) -> Outcome<Rows> {
+        let columns = sequences.iter().map(|key| strings(&batch[key])).collect::<Outcome<Vec<_>>>()?;
+        let labels = batch[LABELS].as_array().ok_or("a batch has no labels")?;
+        let first = self.lines.len() as u64;
+        for (row, label) in labels.iter().enumerate() {
+            let text = |column: &Vec<String>| column.get(row).cloned().ok_or_else(|| format!("a batch has no sequence {row}"));
+            let mut line = columns.iter().map(text).collect::<Outcome<Vec<_>>>()?;
+            line.push(written(label));
+            self.lines.push(line);
+        }
+        Ok((first..self.lines.len() as u64).collect())
+    }
+
+    /// The texts of a column, for some rows.
+    pub fn texts(&self, column: usize, rows: &[u64]) -> Vec<String> {
+        rows.iter().map(|row| self.lines[*row as usize][column].clone()).collect()
+    }
+
+    /// Writes the file and reads it as the specification says.
+    pub fn read(&self, spec: &DataSpec) -> Outcome<Table> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let name = format!("rows-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+        std::fs::create_dir_all(&folder).map_err(failed)?;
+        let lines = std::iter::once(&self.header).chain(&self.lines).map(|line| line.join("\t") + "\n");
+        std::fs::write(folder.join(ROWS), lines.collect::<String>()).map_err(failed)?;
+        let table = Table::read(spec, &folder).map_err(|diagnostic| shown(&diagnostic));
+        std::fs::remove_dir_all(&folder).map_err(failed)?;
+        table
+    }
+}
+
+/// A label as a file has it: a number as it is, several between commas.
+fn written(label: &Json) -> String {
+    match label {
+        Json::Array(items) if items.len() == 1 => written(&items[0]),
+        Json::Array(items) => items.iter().map(written).collect::<Vec<_>>().join(","),
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
