@@ -24,10 +24,7 @@ pub fn run(case: &Case) -> Outcome<String> {
 /// Tokens and logits of one checkpoint.
 fn checkpoint(account: &mut Account, case: &Case, expected: &Tensors, run: &Json) -> Outcome<()> {
     let name = run["name"].as_str().ok_or("a checkpoint without a name")?;
-    let config = case.json(&format!("{name}/config.json"))?;
-    // Two classes are the default of the configuration class and not written.
-    let classes = config["id2label"].as_object().map_or(2, |labels| labels.len());
-    let (kind, backbone) = backbone(run, classes)?;
+    let (kind, backbone) = backbone(run)?;
     let world = TestWorld { root: case.folder.join(name), ..TestWorld::default() };
     let encoder = Encoder::new(world, kind, &backbone, "out.logits")?;
     let rows = encode(&encoder.tokenizer, &strings(&run["sequences"])?, None, true)?;
@@ -50,8 +47,8 @@ fn checkpoint(account: &mut Account, case: &Case, expected: &Tensors, run: &Json
     encoder.check_alone(account, &machine, &Recorded { prefix: name.to_owned(), rows }, &packed)
 }
 
-/// The column's kind and the call of the backbone that a class of the reference with its options is.
-fn backbone(run: &Json, classes: usize) -> Outcome<(&'static str, String)> {
+/// The column's kind and the call of the backbone that a class of the reference with its options is. The number of classes is that of the checkpoint's labels.
+fn backbone(run: &Json) -> Outcome<(&'static str, String)> {
     let options = &run["model_init_args"];
     let class = run["class"].as_str().unwrap_or_default();
     let pairs = options["pairwise"].as_bool().unwrap_or(false);
@@ -65,7 +62,7 @@ fn backbone(run: &Json, classes: usize) -> Outcome<(&'static str, String)> {
         "FM4BioForTokenClassification" => ("protein", "aido_protein_token_classifier"),
         _ => return Err(format!("no network is known for the class `{class}`")),
     };
-    let mut arguments = vec!["weights = folder(\".\")".to_owned(), format!("classes = {classes}")];
+    let mut arguments = vec!["weights = folder(\".\")".to_owned()];
     for (key, value) in options.as_object().into_iter().flatten() {
         let text = value.as_str().unwrap_or_default();
         arguments.push(match key.as_str() {

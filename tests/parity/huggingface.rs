@@ -6,24 +6,23 @@ use mgx_tests::golden::{Case, strings};
 use mgx_tests::world::TestWorld;
 
 use crate::encoder::{Encoder, Recorded, Tap, recorded_layers};
+use crate::old_names;
 use crate::tokens::{check_masks, check_tokens, encode};
 
 /// A case of the family.
 pub fn run(case: &Case) -> Outcome<String> {
     let expected = case.tensors("expected.safetensors")?;
     let other = case.json("expected.json")?;
-    let config = case.json("config.json")?;
-    // Two classes are the default of the configuration class and not written.
-    let classes = config["id2label"].as_object().map_or(2, |labels| labels.len());
+    // The number of classes is that of the checkpoint's labels.
     let (backbone, by_token) = match case.text("/head") {
-        "MASKED_LM" => ("huggingface_masked_lm(weights = folder(\".\"))".to_owned(), true),
-        "SEQ_CLS" => (format!("huggingface_sequence_classifier(weights = folder(\".\"), classes = {classes})"), false),
-        "TOKEN_CLS" => (format!("huggingface_token_classifier(weights = folder(\".\"), classes = {classes})"), true),
+        "MASKED_LM" => ("huggingface_masked_lm(weights = folder(\".\"))", true),
+        "SEQ_CLS" => ("huggingface_sequence_classifier(weights = folder(\".\"))", false),
+        "TOKEN_CLS" => ("huggingface_token_classifier(weights = folder(\".\"))", true),
         head => return Err(format!("no head is called `{head}`")),
     };
     let world = TestWorld { root: case.folder.clone(), ..TestWorld::default() };
     let mut account = Account::default();
-    let encoder = Encoder::new(world.clone(), "text", &backbone, "out.logits")?;
+    let encoder = Encoder::new(world.clone(), "text", backbone, "out.logits")?;
     let mut batches = Vec::new();
     for (index, max_length) in [None, case.spec["max_length"].as_u64()].into_iter().enumerate() {
         let prefix = format!("b{index}");
@@ -38,6 +37,7 @@ pub fn run(case: &Case) -> Outcome<String> {
     let logits = encoder.network.elaborated.graph.outputs.first().ok_or("no output")?.node;
     taps.push(Tap { recorded: "last_hidden_state".to_owned(), node: logits, by_token });
     encoder.check(&mut account, case, &expected, &batches, &taps)?;
+    old_names::check(&mut account, case, "text", backbone, "out.logits", &encoder)?;
     // The same checkpoint without its head.
     let bare = Encoder::new(world, "text", "huggingface(weights = folder(\".\"))", "out")?;
     bare.check(&mut account, case, &expected, &batches, &hidden_states(&bare, "encoder", layers)?)?;

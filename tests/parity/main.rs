@@ -15,6 +15,7 @@ mod inference;
 mod masked_lm;
 mod minilm;
 mod multimolecule;
+mod old_names;
 mod onehot;
 mod owned;
 mod program;

@@ -18,8 +18,8 @@ use crate::syntax::ast::{Arg, Body, Expr, ExprKind, ItemKind, Name};
 /// Options that every backbone has, besides those of its declaration and its network.
 const BACKBONE_OPTIONS: [&str; 5] = ["max_length", "too_long", "frozen", "from_scratch", "weights"];
 
-pub const BACKBONE_FIELDS: [&str; 9] =
-    ["input", "tokenizer", "weights", "prefixes", "aliases", "ignore", "optional", "max_length", "positions"];
+pub const BACKBONE_FIELDS: [&str; 10] =
+    ["input", "tokenizer", "weights", "expects", "prefixes", "aliases", "ignore", "optional", "max_length", "positions"];
 
 impl Checker<'_> {
     /// A backbone with options: kept until it is given a column.
@@ -146,6 +146,10 @@ impl Checker<'_> {
         if self.config.is_none() && reads_config(&backbone.network) {
             self.needs_configuration(&handle.name.text, weights.as_ref().map_or(pending.span, |(_, span)| *span));
             return None;
+        }
+        if self.config.is_some() {
+            let place = weights.as_ref().map_or(pending.span, |(_, span)| *span);
+            self.expected_settings(&backbone.body, &handle.name.text, place, &mut scope)?;
         }
         let (reads, reads_span) = self.backbone_input(&backbone.body, &handle.name, &mut scope)?;
         let tokenizer = self.backbone_tokenizer(&backbone.body, &handle.name, file)?;

@@ -63,8 +63,13 @@ impl Checker<'_> {
     fn show_sides(&self, condition: &Expr, scope: &Scope) -> String {
         let mut names = Vec::new();
         collect_names(condition, &mut names);
-        names.dedup();
-        let shown: Vec<String> = names
+        let mut seen = Vec::new();
+        for name in names {
+            if !seen.contains(&name) {
+                seen.push(name);
+            }
+        }
+        let shown: Vec<String> = seen
             .iter()
             .filter_map(|name| match scope.env.get(name)? {
                 Value::Int { size, .. } => Some(format!("{name} = {}", self.facts.apply(size))),

@@ -10,6 +10,7 @@ mod backbone;
 mod backbone_choice;
 mod builtins;
 mod call;
+mod checkpoint_settings;
 mod column_input;
 mod conditions;
 mod counts;

@@ -86,6 +86,7 @@ pub struct WeightsSpec {
     /// Prefixes that the stored keys may have (`bert.`); they are tried in order and the empty one last.
     pub prefixes: Vec<String>,
     /// Beginnings of keys that may be stored as others: of (`stem.`, `_trunk.1.`), `stem.0.weight` is looked for as `_trunk.1.0.weight` too, last.
+    /// With a star first in both they are endings: of (`*.weight`, `*.gamma`), `norm.weight` is looked for as `norm.gamma` too.
     pub aliases: Vec<(String, String)>,
     /// Stored keys that may be there and are not used; `*` stands for any text.
     pub ignore: Vec<String>,

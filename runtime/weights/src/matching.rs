@@ -154,7 +154,7 @@ fn find<'c>(key: &str, spec: &WeightsSpec, checkpoint: &'c Checkpoint) -> Option
 }
 
 fn candidates(key: &str, spec: &WeightsSpec) -> Vec<String> {
-    let others = spec.aliases.iter().filter_map(|(begin, stored)| Some(format!("{stored}{}", key.strip_prefix(begin.as_str())?)));
+    let others = spec.aliases.iter().filter_map(|(own, stored)| renamed(key, own, stored));
     let mut all: Vec<String> = Vec::new();
     for name in std::iter::once(key.to_owned()).chain(others) {
         for candidate in spec.prefixes.iter().map(|prefix| format!("{prefix}{name}")).chain([name.clone()]) {
@@ -164,6 +164,14 @@ fn candidates(key: &str, spec: &WeightsSpec) -> Vec<String> {
         }
     }
     all
+}
+
+/// A key under its other name: what it begins with, or with a star first what it ends with, is another text.
+fn renamed(key: &str, own: &str, stored: &str) -> Option<String> {
+    match (own.strip_prefix('*'), stored.strip_prefix('*')) {
+        (Some(own), Some(stored)) => Some(format!("{}{stored}", key.strip_suffix(own)?)),
+        _ => Some(format!("{stored}{}", key.strip_prefix(own)?)),
+    }
 }
 
 /// Axes of extent 1 do not change the order of the elements, so `[4, 1]` fills `[4]`.
@@ -274,6 +282,14 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} on {text}");
         }
+    }
+
+    #[test]
+    fn other_names_are_beginnings_or_ends() {
+        assert_eq!(renamed("stem.0.weight", "stem.", "_trunk.1."), Some("_trunk.1.0.weight".to_owned()));
+        assert_eq!(renamed("a.stem.weight", "stem.", "_trunk.1."), None);
+        assert_eq!(renamed("norm.weight", "*.weight", "*.gamma"), Some("norm.gamma".to_owned()));
+        assert_eq!(renamed("norm.weights", "*.weight", "*.gamma"), None);
     }
 
     #[test]

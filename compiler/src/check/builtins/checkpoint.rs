@@ -73,7 +73,7 @@ pub fn setting(
     let found = match config.get(key).or_else(nested) {
         None | Some(serde_json::Value::Null) if default.is_some() => return default,
         None | Some(serde_json::Value::Null) => Err(format!("{whose} has no `{key}`")),
-        Some(value) => json_value(value).ok_or_else(|| format!("`{key}` of {whose} is not a number, text or truth value")),
+        Some(value) => json_value(value).ok_or_else(|| format!("`{key}` of {whose} holds what is no number, text or truth value")),
     };
     match found {
         Ok(value) => Some(value),
@@ -84,6 +84,7 @@ pub fn setting(
     }
 }
 
+/// A setting as a value: lists as they are, objects as the list of their values.
 pub fn json_value(value: &serde_json::Value) -> Option<Value> {
     match value {
         serde_json::Value::Bool(truth) => Some(Value::Bool(Some(*truth))),
@@ -92,7 +93,9 @@ pub fn json_value(value: &serde_json::Value) -> Option<Value> {
             Some(whole) => Some(Value::int(whole)),
             None => Some(Value::Float(number.as_f64())),
         },
-        _ => None,
+        serde_json::Value::Array(items) => Some(Value::List(Rc::new(items.iter().map(json_value).collect::<Option<_>>()?))),
+        serde_json::Value::Object(items) => Some(Value::List(Rc::new(items.values().map(json_value).collect::<Option<_>>()?))),
+        serde_json::Value::Null => None,
     }
 }
 

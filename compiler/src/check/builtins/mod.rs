@@ -6,6 +6,7 @@ mod lists;
 mod shapes;
 mod state;
 
+pub use checkpoint::json_value;
 use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::{BinaryOp, DType};
 use mgx_ir::plan::{Alphabet, Init};
