@@ -24,7 +24,7 @@ impl World for Examples {
 
 #[test]
 fn examples_are_clean() {
-    for name in ["splice.mgx", "peptides.mgx"] {
+    for name in ["splice.mgx", "peptides.mgx", "cells.mgx"] {
         let checked = check(&Examples, name, &[]);
         assert!(checked.diagnostics.is_empty(), "{name}:\n{}", mgx_diag::render(&checked.diagnostics, &checked.sources, false));
         assert_eq!(checked.experiments.len(), 1);

@@ -102,8 +102,16 @@ pub enum Value {
 /// `folder("models/x")` or `hub("org/name", revision = "main")`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WeightsValue {
-    Folder(String),
-    Hub { repository: String, revision: Option<String> },
+    /// `file`: the file of the folder that holds the tensors, where it has another name than usual.
+    Folder {
+        path: String,
+        file: Option<String>,
+    },
+    Hub {
+        repository: String,
+        revision: Option<String>,
+        file: Option<String>,
+    },
 }
 
 /// The folder of a checkpoint that is named by a repository of the hub begins with this.
@@ -113,9 +121,18 @@ impl WeightsValue {
     /// The folder, or what stands for it: `hub://org/name`, `hub://org/name@revision`.
     pub fn folder(&self) -> String {
         match self {
-            Self::Folder(folder) => folder.clone(),
-            Self::Hub { repository, revision: None } => format!("{HUB_PREFIX}{repository}"),
-            Self::Hub { repository, revision: Some(revision) } => format!("{HUB_PREFIX}{repository}@{revision}"),
+            Self::Folder { path, .. } => path.clone(),
+            Self::Hub { repository, revision: None, .. } => format!("{HUB_PREFIX}{repository}"),
+            Self::Hub { repository, revision: Some(revision), .. } => format!("{HUB_PREFIX}{repository}@{revision}"),
+        }
+    }
+
+    /// What the tensors are opened by: [`WeightsValue::folder`], or its file: `path/file`, `hub://org/name@revision#file`.
+    pub fn tensors(&self) -> String {
+        match self {
+            Self::Folder { path, file: Some(file) } => format!("{path}/{file}"),
+            Self::Hub { file: Some(file), .. } => format!("{}#{file}", self.folder()),
+            _ => self.folder(),
         }
     }
 }

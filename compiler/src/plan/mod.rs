@@ -119,7 +119,7 @@ fn place_params(experiment: &Elaborated) -> (Vec<ParamSpec>, u64, u64) {
 
 fn weights(network: &Network) -> WeightsSpec {
     WeightsSpec {
-        folder: network.weights.folder(),
+        folder: network.weights.tensors(),
         root: network.root.clone(),
         prefixes: network.prefixes.clone(),
         aliases: network.aliases.clone(),

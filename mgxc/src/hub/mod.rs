@@ -19,7 +19,7 @@ use mgx_compiler::check::HUB_PREFIX;
 use mgx_diag::Diagnostic;
 
 use environment::Environment;
-use report::{absent_offline, failed, no_weights, not_a_name};
+use report::{absent_offline, failed, no_such_file, no_weights, not_a_name};
 
 /// How often a transfer is tried again.
 const RETRIES: usize = 3;
@@ -38,6 +38,8 @@ pub struct Hub {
 struct Place {
     repository: String,
     revision: String,
+    /// The file that holds the weights, where the program names it.
+    file: Option<String>,
 }
 
 impl Hub {
@@ -80,18 +82,22 @@ impl Hub {
             .map_err(|error| Diagnostic::error("E0900", format!("cannot read `{}`: {error}", path.display())))
     }
 
-    /// The folder of the weights if all of their files are in the cache.
+    /// The folder of the weights, or the file that the program names, if all of their files are in the cache.
     ///
     /// # Errors
     /// `E0554` if the repository's name is none; `E0904` if the index of its shards is none.
     pub fn cached_weights(&self, folder: &str) -> Result<Option<PathBuf>, Diagnostic> {
-        let Some(snapshot) = self.snapshot(&Place::parse(folder)?) else { return Ok(None) };
+        let place = Place::parse(folder)?;
+        let Some(snapshot) = self.snapshot(&place) else { return Ok(None) };
+        if let Some(file) = &place.file {
+            return Ok(Some(snapshot.join(file)).filter(|file| file.is_file()));
+        }
         let Some(file) = mgx_weights::weight_file(&names_in(&snapshot)).map(str::to_owned) else { return Ok(None) };
         let shards = if is_index(&file) { mgx_weights::shard_names(&snapshot.join(&file))? } else { vec![file] };
         Ok(shards.iter().all(|shard| snapshot.join(shard).is_file()).then_some(snapshot))
     }
 
-    /// The folder of the weights. Fetched if they are not in the cache.
+    /// The folder of the weights, or the file that the program names. Fetched if they are not in the cache.
     ///
     /// # Errors
     /// As [`Hub::text`] and [`Hub::cached_weights`]; `E0901` if the repository has no weights that can be read.
@@ -105,6 +111,12 @@ impl Hub {
         }
         let info = self.info(&place)?;
         let names: Vec<String> = info.siblings.iter().map(|sibling| sibling.rfilename.clone()).collect();
+        if let Some(file) = place.file.as_deref() {
+            if !names.iter().any(|name| name == file) {
+                return Err(no_such_file(&place, file, &names));
+            }
+            return Ok(self.fetch(&place, &info, &[file])?.join(file));
+        }
         let Some(file) = mgx_weights::weight_file(&names) else { return Err(no_weights(&place)) };
         let snapshot = self.fetch(&place, &info, &[file])?;
         if is_index(file) {
@@ -174,11 +186,12 @@ impl Hub {
 }
 
 impl Place {
-    /// Of a folder `hub://organisation/name@revision`. `E0554` if that cannot be a repository: names go into paths and addresses.
+    /// Of a folder `hub://organisation/name@revision`, or a file of it after `#`. `E0554` if that cannot be a repository: names go into paths and addresses.
     fn parse(folder: &str) -> Result<Self, Diagnostic> {
         let text = folder.strip_prefix(HUB_PREFIX).unwrap_or(folder);
+        let (text, file) = text.split_once('#').map_or((text, None), |(text, file)| (text, Some(file.to_owned())));
         let (repository, revision) = text.split_once('@').unwrap_or((text, MAIN));
-        Self { repository: repository.to_owned(), revision: revision.to_owned() }.checked()
+        Self { repository: repository.to_owned(), revision: revision.to_owned(), file }.checked()
     }
 
     fn checked(self) -> Result<Self, Diagnostic> {
@@ -187,15 +200,16 @@ impl Place {
             letters && !part.is_empty() && !part.starts_with(['.', '-']) && !part.contains("..")
         };
         let parts: Vec<&str> = self.repository.split('/').collect();
-        let is_revision = self.revision.split('/').all(is_name);
-        if parts.len() > 2 || !parts.iter().all(|part| is_name(part)) || !is_revision {
+        let is_path = |text: &str| text.split('/').all(is_name);
+        let fits = is_path(&self.revision) && self.file.as_deref().is_none_or(is_path);
+        if parts.len() > 2 || !parts.iter().all(|part| is_name(part)) || !fits {
             return Err(not_a_name(&self));
         }
         Ok(self)
     }
 
     fn copy(&self) -> Self {
-        Self { repository: self.repository.clone(), revision: self.revision.clone() }
+        Self { repository: self.repository.clone(), revision: self.revision.clone(), file: self.file.clone() }
     }
 
     fn repo(&self) -> Repo {

@@ -26,6 +26,15 @@ pub fn no_weights(place: &Place) -> Diagnostic {
         .help("expected model.safetensors or pytorch_model.bin (or one of them with .index.json)")
 }
 
+/// The repository lacks the file that the program names.
+pub fn no_such_file(place: &Place, file: &str, names: &[String]) -> Diagnostic {
+    let diagnostic = Diagnostic::error("E0554", format!("`{place}` of the hub has no file `{file}`"));
+    match mgx_diag::nearest(file, names.iter().map(String::as_str)) {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+        None => diagnostic.help("name a file as the repository's page lists it, with its folder"),
+    }
+}
+
 /// A request or transfer that failed. `file` is empty where the repository itself was asked for; `has_main` finds out whether the repository
 /// exists at another revision.
 pub fn failed(place: &Place, environment: &Environment, file: &str, error: &ApiError, has_main: &dyn Fn() -> bool) -> Diagnostic {

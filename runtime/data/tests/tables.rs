@@ -6,32 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Float32Array, Int64Array, StringArray};
-use arrow::record_batch::RecordBatch;
-use common::{class, column, data, sequence};
+use common::{assert_says, class, column, data, parquet_bytes, read_bytes, sequence};
 use mgx_data::{Part, Table, Values, format_of, header, split};
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{Alphabet, ColumnKind, ColumnSpec, CountSource, EmptyPolicy, FileFormat, SplitSpec};
-use parquet::arrow::ArrowWriter;
-
-fn read_bytes(bytes: &[u8], format: FileFormat, columns: Vec<ColumnSpec>) -> Result<Table, Diagnostic> {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("data.txt"), bytes).unwrap();
-    Table::read(&data("data.txt", format, columns), folder.path())
-}
+use mgx_ir::plan::{Alphabet, ColumnKind, ColumnSpec, EmptyPolicy, FileFormat, SplitSpec};
 
 fn read_csv(text: &str, columns: Vec<ColumnSpec>) -> Result<Table, Diagnostic> {
     read_bytes(text.as_bytes(), FileFormat::Csv, columns)
-}
-
-/// The error of reading must have this code and say all of these things; its code must have a page.
-fn assert_says(result: Result<Table, Diagnostic>, code: &str, parts: &[&str]) {
-    let found = result.expect_err("an error was expected");
-    let text = format!("{} | {} | {}", found.message, found.notes.join(" | "), found.help.clone().unwrap_or_default());
-    assert_eq!(found.code.0, code, "{text}");
-    for part in parts {
-        assert!(text.contains(part), "{part:?} is not in: {text}");
-    }
-    assert!(mgx_diag::explain(code).is_some(), "{code} has no page");
 }
 
 #[test]
@@ -181,15 +162,6 @@ fn fasta() {
     assert_says(read_bytes(b">P1\nMKL\n", FileFormat::Fasta, wrong), "E0512", &["`id`, `description`, `sequence`"]);
 }
 
-fn parquet_bytes(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
-    let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-    bytes
-}
-
 #[test]
 fn parquet_tables() {
     let bytes = parquet_bytes(vec![
@@ -248,53 +220,4 @@ proptest::proptest! {
             let _ = read_bytes(&with_header, format, vec![column("sequence", sequence(Alphabet::Text))]);
         }
     }
-}
-
-fn counts(source: CountSource) -> ColumnSpec {
-    ColumnSpec { name: "cells".into(), header: "cell".into(), kind: ColumnKind::Counts { source, neighbors: None } }
-}
-
-fn wide(genes: &[&str]) -> ColumnSpec {
-    counts(CountSource::Wide { genes: genes.iter().map(|gene| (*gene).to_owned()).collect() })
-}
-
-#[test]
-fn counts_are_read_from_wide_tables() {
-    let table = read_csv("cell,B,A,B\nx,1,0,4\ny,0,2.5,0\n", vec![wide(&["A", "B"])]).unwrap();
-    let Values::Counts(counts) = &table.column("cells").unwrap().values else { panic!("no counts") };
-    assert_eq!(counts.genes(), ["B", "A", "B"], "all columns of the names, in the order of the file");
-    assert_eq!(counts.row(0).collect::<Vec<_>>(), [(0, 1.0), (2, 4.0)]);
-    assert_eq!(counts.row(1).collect::<Vec<_>>(), [(1, 2.5)]);
-    for (text, code, says) in [
-        ("cell,A\nx,-1\n", "E0536", "row 1"),
-        ("cell,A\nx,inf\n", "E0536", "not finite"),
-        ("cell,A\nx,\n", "E0517", "missing"),
-        ("cell,A\nx,many\n", "E0518", "`many`"),
-        ("cell,B\nx,1\n", "E0512", "`A`"),
-    ] {
-        assert_says(read_csv(text, vec![wide(&["A"])]), code, &[says]);
-    }
-}
-
-#[test]
-fn counts_are_read_from_triples() {
-    let folder = tempfile::tempdir().unwrap();
-    let read = |cells: &str, triples: &str| {
-        std::fs::write(folder.path().join("a.csv"), cells).unwrap();
-        std::fs::write(folder.path().join("t.tsv"), triples).unwrap();
-        let name = |text: &str| text.to_owned();
-        let (path, format) = (name("t.tsv"), FileFormat::Tsv);
-        let source = CountSource::Long { path, format, cell: name("cell"), gene: name("gene"), count: name("count") };
-        Table::read(&data("a.csv", FileFormat::Csv, vec![counts(source)]), folder.path())
-    };
-    let head = "cell\tgene\tcount\n";
-    let table = read("cell\nx\ny\n", &format!("{head}y\tA\t2\nz\tA\t9\nx\tB\t1\ny\tB\t3\n")).unwrap();
-    let Values::Counts(counts) = &table.column("cells").unwrap().values else { panic!("no counts") };
-    assert_eq!(counts.genes(), ["A", "B"]);
-    assert_eq!(counts.row(0).collect::<Vec<_>>(), [(1, 1.0)]);
-    assert_eq!(counts.row(1).collect::<Vec<_>>(), [(0, 2.0), (1, 3.0)]);
-    assert_says(read("cell\nx\nx\n", &format!("{head}x\tA\t1\n")), "E0538", &["twice"]);
-    assert_says(read("cell\nx\n", &format!("{head}q\tA\t1\n")), "E0538", &["no cell of the table", "`q`"]);
-    assert_says(read("cell\nx\n", &format!("{head}x\tA\t1\nx\tA\t2\n")), "E0538", &["row 2 (line 3) of t.tsv"]);
-    assert_says(read("cell\nx\n", &format!("{head}x\tA\t-1\n")), "E0536", &["negative"]);
 }

@@ -11,18 +11,25 @@ use super::{Given, text, wrong};
 
 pub fn weights(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -> Option<Value> {
     let path = text(checker, given, 0)?.unwrap_or_default();
+    let file = text_option(checker, given, "file", scope)?;
     if given.name == "folder" {
-        return Some(Value::Weights(WeightsValue::Folder(path)));
+        return Some(Value::Weights(WeightsValue::Folder { path, file }));
     }
-    let revision = match given.take("revision") {
-        None => None,
-        Some(arg) => match checker.eval(&arg.value, scope) {
-            Value::Str(text) => text,
-            Value::Error => return None,
-            _ => return wrong(checker, given, "a text for `revision`"),
-        },
-    };
-    Some(Value::Weights(WeightsValue::Hub { repository: path, revision }))
+    let revision = text_option(checker, given, "revision", scope)?;
+    Some(Value::Weights(WeightsValue::Hub { repository: path, revision, file }))
+}
+
+/// An argument that is a text, if it is given.
+fn text_option(checker: &mut Checker<'_>, given: &mut Given<'_>, name: &'static str, scope: &mut Scope) -> Option<Option<String>> {
+    let Some(arg) = given.take(name) else { return Some(None) };
+    match checker.eval(&arg.value, scope) {
+        Value::Str(text) => Some(text),
+        Value::Error => None,
+        _ => {
+            wrong(checker, given, &format!("a text for `{name}`"));
+            None
+        }
+    }
 }
 
 /// `config("hidden_size")` or `config("key", default)`: a setting of the checkpoint's `config.json`.

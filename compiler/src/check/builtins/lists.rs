@@ -1,5 +1,6 @@
 //! Functions of lists, and the starts of parameters.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use mgx_diag::Diagnostic;
@@ -73,7 +74,8 @@ pub fn init(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
 }
 
 /// `gene_list("scfoundation")`: the genes of a list of the library, in its order; `gene_list("scfoundation", "ensembl")`: another of its columns,
-/// as texts (empty where there is none), or as numbers where all are.
+/// as texts (empty where there is none), or as numbers where all are; `gene_list("scfoundation", "ensembl", genes)`: the column's entries for the genes of
+/// another list, found by their names in the first column.
 pub fn gene_list(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
     let name = super::text(checker, given, 0)?.unwrap_or_default();
     let Some(list) = crate::stdlib::gene_list(&name) else {
@@ -95,7 +97,16 @@ pub fn gene_list(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> 
         checker.report(diagnostic.help(format!("its columns are {}", columns.join(", "))));
         return None;
     };
-    let texts: Vec<&str> = lines.map(|line| line.split('\t').nth(place).unwrap_or_default()).collect();
+    let entry = |line: &'static str| line.split('\t').nth(place).unwrap_or_default();
+    let texts: Vec<&str> = match given.positional.get(2) {
+        None => lines.map(entry).collect(),
+        Some((Value::List(genes), _)) => {
+            let entries: HashMap<&str, &str> = lines.map(|line| (line.split('\t').next().unwrap_or_default(), entry(line))).collect();
+            let name = |gene: &Value| if let Value::Str(Some(name)) = gene { entries.get(name.as_str()).copied() } else { None };
+            genes.iter().map(|gene| name(gene).unwrap_or_default()).collect()
+        }
+        Some(_) => return wrong(checker, given, "a list of genes"),
+    };
     // An empty field of a column of numbers is 1: what a gene without a known median is divided by.
     let numbers: Option<Vec<f64>> = texts.iter().map(|text| if text.is_empty() { Some(1.0) } else { text.parse().ok() }).collect();
     let items = match numbers {

@@ -110,10 +110,11 @@ fn signature(name: &str) -> (&'static [&'static str], usize) {
         "route" => (&[], 3),
         "slice" => (&["from"], 1),
         "windows" => (&["stride", "dilation", "before", "fill"], 1),
-        "hub" => (&["revision"], 1),
+        "folder" => (&["file"], 1),
+        "hub" => (&["revision", "file"], 1),
         "concat" => (&[], usize::MAX),
-        "select" => (&[], 3),
-        "round" | "file" | "gene_list" | "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" => (&[], 2),
+        "select" | "gene_list" => (&[], 3),
+        "round" | "file" | "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" => (&[], 2),
         _ => (&[], 1),
     }
 }
