@@ -1,13 +1,37 @@
-//! Printing findings.
+//! Printing findings and results.
 
-use std::io::IsTerminal;
+use std::fmt::Arguments;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use mgx_diag::{Diagnostic, SourceMap};
 
 /// Prints findings to standard error, in colour on a terminal.
 pub fn print(diagnostics: &[Diagnostic], sources: &SourceMap) {
-    eprint!("{}", mgx_diag::render(diagnostics, sources, std::io::stderr().is_terminal()));
+    let text = mgx_diag::render(diagnostics, sources, std::io::stderr().is_terminal());
+    if !text.is_empty() {
+        note(format_args!("{}", text.trim_end_matches('\n')));
+    }
+}
+
+/// Prints a line of the result to standard output.
+pub fn line(text: Arguments) {
+    if let Err(error) = write(&mut std::io::stdout(), text) {
+        note(format_args!("cannot write to standard output: {error}"));
+    }
+}
+
+/// Prints a line to standard error. Where even that fails there is nobody to tell.
+pub fn note(text: Arguments) {
+    let _ = write(&mut std::io::stderr(), text);
+}
+
+/// Writes a line to a stream that may have no reader any more (`mgxc plan … | head`): that is no error, and a run goes on.
+fn write(stream: &mut impl Write, text: Arguments) -> std::io::Result<()> {
+    match stream.write_all(format!("{text}\n").as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
 }
 
 /// Prints one finding and gives the exit code of a failure.
@@ -20,8 +44,8 @@ pub fn fail(diagnostic: &Diagnostic, sources: &SourceMap) -> ExitCode {
 pub fn print_json(diagnostics: &[Diagnostic], sources: &SourceMap) {
     for diagnostic in diagnostics {
         match serde_json::to_string(&diagnostic.to_data(sources)) {
-            Ok(line) => println!("{line}"),
-            Err(error) => eprintln!("cannot write a finding as JSON: {error}"),
+            Ok(line) => self::line(format_args!("{line}")),
+            Err(error) => note(format_args!("cannot write a finding as JSON: {error}")),
         }
     }
 }

@@ -5,7 +5,6 @@
 //! inputs of the recorded cases.
 
 mod adapters;
-mod antiberty;
 mod cells;
 mod encoder;
 mod genomic;
@@ -13,11 +12,11 @@ mod heads;
 mod huggingface;
 mod inference;
 mod masked_lm;
-mod minilm;
 mod multimolecule;
 mod old_names;
 mod onehot;
 mod owned;
+mod pretrained;
 mod program;
 mod retrieval;
 mod tokens;
@@ -76,8 +75,8 @@ fn trial(case: Case) -> Trial {
 /// The variable that names the case's pretrained weights, where it is not set.
 fn unset_variable(case: &Case) -> Option<&'static str> {
     let variable = match case.text("/family") {
-        "bert" => antiberty::VARIABLE,
-        "sentences" => minilm::VARIABLE,
+        "bert" => pretrained::ANTIBERTY,
+        "sentences" => pretrained::MINILM,
         _ => return None,
     };
     std::env::var_os(variable).is_none().then_some(variable)

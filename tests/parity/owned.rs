@@ -5,8 +5,7 @@ use mgx_tests::golden::Case;
 use serde_json::Value as Json;
 
 use crate::{
-    adapters, antiberty, cells, genomic, heads, huggingface, inference, masked_lm, minilm, multimolecule, onehot, program, retrieval,
-    training,
+    adapters, cells, genomic, heads, huggingface, inference, masked_lm, multimolecule, onehot, pretrained, program, retrieval, training,
 };
 
 /// What a case is for this version.
@@ -64,9 +63,9 @@ pub fn standing(case: &Case) -> Standing {
         "heads" if case.spec.get("runs").is_some() => return Standing::Owned(heads::run),
         "inference" => return Standing::Owned(inference::run),
         "multimolecule_aido_rna" => return Standing::Owned(multimolecule::run),
-        "sentences" => return Standing::Owned(minilm::run),
+        "sentences" => return Standing::Owned(pretrained::minilm),
         "onehot" => return Standing::Owned(onehot::run),
-        "bert" if case.text("/weights").contains("AntiBERTy") => return Standing::Owned(antiberty::run),
+        "bert" if case.text("/weights").contains("AntiBERTy") => return Standing::Owned(pretrained::antiberty),
         "huggingface" => return Standing::Owned(huggingface::run),
         "adapters" if adapters::part(adapters::class(case), &Json::Null).is_some() => return Standing::Owned(adapters::run),
         "training" if training::is_known(case) => return Standing::Owned(training::run),

@@ -24,7 +24,7 @@ pub fn run(options: &CheckOptions) -> ExitCode {
         } else {
             report::print(&checked.diagnostics, &checked.sources);
             if checked.is_ok() {
-                println!("{}: ok ({})", file.display(), describe(&checked.names));
+                report::line(format_args!("{}: ok ({})", file.display(), describe(&checked.names)));
             }
         }
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::prepare::{Labels, prepare};
 use crate::cli::PlanOptions;
+use crate::report;
 
 /// Prints what a run takes.
 pub fn run(options: &PlanOptions) -> ExitCode {
@@ -14,9 +15,9 @@ pub fn run(options: &PlanOptions) -> ExitCode {
     let summary = mgx_compiler::plan::summarize(&prepared.plan, prepared.data_bytes());
     if options.json {
         let data = serde_json::json!({ "summary": summary, "plan": prepared.plan });
-        println!("{data}");
+        report::line(format_args!("{data}"));
     } else {
-        print!("{summary}");
+        report::line(format_args!("{}", summary.to_string().trim_end()));
     }
     ExitCode::SUCCESS
 }

@@ -51,7 +51,7 @@ fn run_stages(options: &RunOptions, prepared: Prepared) -> Result<ExitCode, Diag
     }
     if let Some(path) = &options.checkpoint {
         let source = session.restore(path)?;
-        println!("parameters: {source}");
+        report::line(format_args!("parameters: {source}"));
     }
     if fits {
         let report = session.fit(&run, options.resume)?;
@@ -62,25 +62,25 @@ fn run_stages(options: &RunOptions, prepared: Prepared) -> Result<ExitCode, Diag
         print_fit(&report);
     } else if trains && options.checkpoint.is_none() {
         let source = session.restore(run.path())?;
-        println!("parameters: {source}");
+        report::line(format_args!("parameters: {source}"));
     }
     if stage == Some(Stage::Validate) {
         let evaluation = session.evaluate(Part::Valid)?;
-        println!("valid: {}", evaluation.metrics.line());
+        report::line(format_args!("valid: {}", evaluation.metrics.line()));
     }
     let has_labels = session.plan().evaluate.is_some();
     if has_labels && (stage == Some(Stage::Test) || (stage.is_none() && !session.data().split().test.is_empty())) {
         let evaluation = session.test(&run)?;
-        println!("test: {}", evaluation.metrics.line());
+        report::line(format_args!("test: {}", evaluation.metrics.line()));
     }
     if matches!(stage, None | Some(Stage::Predict)) {
         let rows = prediction_rows(&session, on.as_deref())?;
         let predictions = session.predict(&rows)?;
         for file in session.write_predictions(&predictions, run.path())? {
-            println!("wrote {}", file.display());
+            report::line(format_args!("wrote {}", file.display()));
         }
     }
-    println!("results are in {}", run.path().display());
+    report::line(format_args!("results are in {}", run.path().display()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -112,14 +112,21 @@ fn run_folder(options: &RunOptions, plan: &Plan, program: &str, fits: bool) -> R
 
 fn print_fit(report: &FitReport) {
     let speed = if report.seconds > 0.0 { report.samples as f64 / report.seconds } else { 0.0 };
-    println!("trained {} steps, {} epochs in {:.1} s ({speed:.0} samples/s)", report.steps, report.epochs, report.seconds);
+    report::line(format_args!(
+        "trained {} steps, {} epochs in {:.1} s ({speed:.0} samples/s)",
+        report.steps, report.epochs, report.seconds
+    ));
     if let Some(best) = &report.best {
-        println!("best: {} {:.4} in epoch {}", best.monitor, best.value, best.epoch);
+        report::line(format_args!("best: {} {:.4} in epoch {}", best.monitor, best.value, best.epoch));
     }
 }
 
 fn print_interrupted(options: &RunOptions, report: &FitReport, run: &RunFolder) {
     let file = options.file.display();
     let sets: String = options.overrides.iter().map(|change| format!(" --set {}={}", change.path, change.value)).collect();
-    eprintln!("stopped after step {}; go on with: mgxc run {file}{sets} --out {} --resume", report.steps, run.path().display());
+    report::note(format_args!(
+        "stopped after step {}; go on with: mgxc run {file}{sets} --out {} --resume",
+        report.steps,
+        run.path().display()
+    ));
 }
