@@ -53,6 +53,6 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 /// The name that a line declares: declarations begin at the start of a line.
 fn declared(line: &str) -> Option<&str> {
     let (keyword, rest) = line.split_once(' ')?;
-    let keywords = ["module", "adapter", "task", "optimizer", "schedule", "fn", "backbone", "tokenizer"];
+    let keywords = ["module", "adapter", "task", "optimizer", "schedule", "rewrite", "fn", "backbone", "tokenizer"];
     keywords.contains(&keyword).then(|| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or(rest))
 }

@@ -138,6 +138,7 @@ mod tests {
             offset,
             chosen: None,
             weights: None,
+            adapter: None,
         }
     }
 

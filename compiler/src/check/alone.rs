@@ -2,6 +2,7 @@
 //! what its declaration must say.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
 use mgx_ir::plan::Init;
@@ -13,8 +14,9 @@ use super::backbone_choice::choice;
 use super::call::{Args, Callee};
 use super::expr::Scope;
 use super::library::ItemRef;
+use super::rewrite::{Rewrite, Targets};
 use super::tokenizer::field_value;
-use super::value::{Env, Pending, Tensor, Value};
+use super::value::{Env, Instance, Pending, Tensor, Value};
 use crate::syntax::ast::{AxisExpr, Expr, ExprKind, Function, ItemKind, MemberKind, ModuleRole, Param, TypeExpr, TypeExprKind};
 
 impl Checker<'_> {
@@ -32,7 +34,11 @@ impl Checker<'_> {
         let Some(args) = self.unknown_args(&module.params, &mut scope, false) else { return };
         let args = args.into_iter().filter_map(|(name, value, span)| Some((name?.text, value, span))).collect();
         let pending = Pending { item, args, span: handle.name.span, name: RefCell::new(None), instance: RefCell::new(None) };
-        let Some(instance) = self.instantiate(&pending, "", "", Vec::new(), false) else { return };
+        let made = match module.role {
+            ModuleRole::Rewrite => self.rewrite_alone(pending),
+            _ => self.instantiate(&pending, "", "", Vec::new(), false),
+        };
+        let Some(instance) = made else { return };
         for member in &module.members {
             let MemberKind::Function(function) = &member.kind else { continue };
             let mut scope = Scope { file: item.file, env: instance.env.borrow().clone(), experiment: false, instance: None };
@@ -43,6 +49,22 @@ impl Checker<'_> {
             let callee = Callee { function, name: &member.name.text, file: item.file, instance: Some(&instance) };
             self.call_function(callee, args, member.name.span);
         }
+    }
+
+    /// A rewrite of a part of which nothing is known.
+    fn rewrite_alone(&mut self, pending: Pending) -> Option<Rc<Instance>> {
+        let of = self.rewritten_module(pending.item)?;
+        let handle = self.library.item(of);
+        let ItemKind::Module(module) = &handle.kind else { return None };
+        let mut scope = Scope { file: of.file, env: Env::default(), experiment: false, instance: None };
+        let args = self.unknown_args(&module.params, &mut scope, false)?;
+        let args = args.into_iter().filter_map(|(name, value, span)| Some((name?.text, value, span))).collect();
+        let base = Pending { item: of, args, span: pending.span, name: RefCell::new(None), instance: RefCell::new(None) };
+        let base = self.instantiate(&base, "", "", Vec::new(), true)?;
+        let config = serde_json::Value::Object(serde_json::Map::new());
+        let rewrite =
+            Rewrite { pending: Rc::new(pending), of, targets: Targets::Named(Vec::new()), save: Vec::new(), weights: None, config };
+        self.rewritten(&rewrite, &base)
     }
 
     /// Checks a function by itself.

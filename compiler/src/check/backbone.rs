@@ -37,6 +37,7 @@ impl Checker<'_> {
         known.extend(backbone.params.iter().map(|param| param.name.text.clone()));
         known.extend(network_params.iter().map(|param| param.name.text.clone()));
         let mut values = Vec::new();
+        let mut frozen = Vec::new();
         for arg in args {
             let Some(name) = &arg.name else {
                 self.report(
@@ -60,7 +61,11 @@ impl Checker<'_> {
             }
             let ty =
                 backbone.params.iter().chain(&network_params).find(|param| param.name.text == name.text).and_then(|param| param.ty.clone());
-            let value = if name.text == "too_long" {
+            let value = if let ("frozen", ExprKind::List(_)) = (name.text.as_str(), &arg.value.kind) {
+                let Some(names) = self.part_names("frozen", &arg.value, scope) else { return Value::Error };
+                frozen = names;
+                Value::Bool(Some(false))
+            } else if name.text == "too_long" {
                 match self.choice(&arg.value, &[("truncate", LengthPolicy::Truncate), ("error", LengthPolicy::Error)]) {
                     Some(LengthPolicy::Truncate) => Value::Variant(Some("truncate".to_owned())),
                     Some(LengthPolicy::Error) => Value::Variant(Some("error".to_owned())),
@@ -76,7 +81,15 @@ impl Checker<'_> {
             }
             values.push((name.text.clone(), value, arg.value.span));
         }
-        Value::Backbone(Rc::new(PendingBackbone { item, args: values, span, name: RefCell::new(None), applied: RefCell::new(None) }))
+        Value::Backbone(Rc::new(PendingBackbone {
+            item,
+            args: values,
+            frozen,
+            rewrites: Vec::new(),
+            span,
+            name: RefCell::new(None),
+            applied: RefCell::new(None),
+        }))
     }
 
     /// Has an option that every backbone has the kind of value that it takes?
@@ -85,7 +98,8 @@ impl Checker<'_> {
             (_, Value::Error) => return Value::Error,
             ("frozen" | "from_scratch", Value::Bool(Some(_))) | ("max_length", Value::Int { .. } | Value::None) => return value,
             ("weights", Value::Weights(_) | Value::None) => return value,
-            ("frozen" | "from_scratch", _) => "`true` or `false`",
+            ("frozen", _) => "`true`, `false` or a list of names of parts",
+            ("from_scratch", _) => "`true` or `false`",
             ("max_length", _) => "a whole number or `none`",
             _ => "`folder(\"…\")`, `hub(\"…\")` or `none`",
         };
@@ -216,9 +230,15 @@ impl Checker<'_> {
                 emission.network = Some(self.experiment.networks.len() - 1);
             }
         }
-        let outer_trainable = std::mem::replace(&mut self.trainable, !flag("frozen"));
+        self.tuning = self.tuning_of(pending, &name);
+        let outer_trainable = std::mem::replace(&mut self.trainable, !flag("frozen") && pending.rewrites.is_empty());
         let instance = self.instantiate(&network, &name, "", Vec::new(), false);
         self.trainable = outer_trainable;
+        let tuning = self.tuning.take();
+        let tuned = match tuning.filter(|_| instance.is_some()) {
+            Some(tuning) => self.end_tuning(tuning, &name),
+            None => Some(()),
+        };
         if let Some(instance) = &instance {
             self.check_vocabulary(instance, tokenizer, pending.span);
         }
@@ -227,6 +247,7 @@ impl Checker<'_> {
         }
         self.config = None;
         self.weights_folder = None;
+        tuned?;
         let instance = instance?;
         let asked = option("max_length").map_or(pending.span, |(_, span)| span);
         let max_length = self.within_positions(&backbone.body, &instance, max_length, asked)?;

@@ -14,6 +14,7 @@ use super::expr::Scope;
 use super::library::ItemRef;
 use super::settings::{PredictSettings, TrainSettings};
 use super::tokenizer::field_value;
+use super::tuning::Adapter;
 use super::value::{Env, Pending, Tensor, Value, WeightsValue};
 use super::{Checker, Emission, ParamInfo};
 use crate::syntax::ast::{Expr, ExprKind, FieldKind, ItemKind, MemberKind, Module};
@@ -28,6 +29,7 @@ pub struct ExperimentState {
     pub lengths: Vec<LengthSpec>,
     pub inputs: Vec<InputSpec>,
     pub networks: Vec<Network>,
+    pub adapters: Vec<Adapter>,
     /// Names of parts that are taken.
     part_names: Vec<String>,
     pub task: Option<TaskOutputs>,
@@ -82,6 +84,7 @@ pub struct Elaborated {
     pub lengths: Vec<LengthSpec>,
     pub inputs: Vec<InputSpec>,
     pub networks: Vec<Network>,
+    pub adapters: Vec<Adapter>,
     pub task: TaskOutputs,
     pub train: Option<TrainSettings>,
     pub predict: PredictSettings,
@@ -198,6 +201,7 @@ impl Checker<'_> {
             lengths: state.lengths,
             inputs: state.inputs,
             networks: state.networks,
+            adapters: state.adapters,
             task,
             train,
             predict,

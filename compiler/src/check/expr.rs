@@ -90,20 +90,7 @@ impl Checker<'_> {
                 let value = self.eval(input, scope);
                 self.eval_pipe(value, input.span, target, scope)
             }
-            ExprKind::With(part, rewrite) => {
-                let name = match &rewrite.kind {
-                    ExprKind::Call(callee, _) => callee.as_ref(),
-                    _ => rewrite.as_ref(),
-                };
-                let shown = if let ExprKind::Name(name) = &name.kind { name.clone() } else { "this".to_owned() };
-                self.report(
-                    Diagnostic::error("E0209", format!("`{shown}` is not a rewrite of a network that this version knows"))
-                        .label(name.span, "unknown rewrite")
-                        .label(part.span, "of this part")
-                        .help("remove `with …`, or set `frozen = true` to train the adapter alone"),
-                );
-                Value::Error
-            }
+            ExprKind::With(part, rewrite) => self.eval_with(part, rewrite, scope),
             ExprKind::If(condition, yes, no) => self.eval_if(condition, yes, no, scope),
             ExprKind::Match(subject, arms) => self.eval_match(subject, arms, expr.span, scope),
             ExprKind::Block(bindings, result) => {
@@ -256,6 +243,13 @@ impl Checker<'_> {
                 if instance.shallow {
                     drop(env);
                     return self.declared_member(instance, name);
+                }
+                if let Some(Value::Part(base)) = env.get("base")
+                    && base.env.borrow().get(&name.text).is_some()
+                {
+                    let shown = instance.key.clone();
+                    drop(env);
+                    return self.used_elsewhere(&shown, name, base_span);
                 }
                 env.vars.iter().map(|(name, _)| name.clone()).collect()
             }

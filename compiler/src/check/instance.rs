@@ -77,7 +77,9 @@ impl Checker<'_> {
         shallow: bool,
     ) -> Option<Rc<Instance>> {
         self.depth += 8;
+        let before = self.enter_part(key);
         let instance = if self.goes_on(pending.span) { self.instantiate_bounded(pending, path, key, keys, shallow) } else { None };
+        self.leave_part(before);
         self.depth -= 8;
         instance
     }
@@ -112,7 +114,14 @@ impl Checker<'_> {
             outer: RefCell::new(Vec::new()),
             calls: Cell::new(0),
         });
-        let mut scope = Scope { file: pending.item.file, env: Env::default(), experiment: false, instance: None };
+        let scope = Scope { file: pending.item.file, env: Env::default(), experiment: false, instance: None };
+        self.fill_instance(pending, &instance, scope)
+    }
+
+    /// Gives a part its parameters and its members. `scope` may have names already.
+    pub fn fill_instance(&mut self, pending: &Pending, instance: &Rc<Instance>, mut scope: Scope) -> Option<Rc<Instance>> {
+        let handle = self.library.item(pending.item);
+        let ItemKind::Module(module) = &handle.kind else { return None };
         let mut bound: Vec<AxisRef> = Vec::new();
         for param in &module.params {
             let given = pending.args.iter().find(|(name, ..)| *name == param.name.text);
@@ -144,7 +153,7 @@ impl Checker<'_> {
                         axes,
                         Given { tensor: &tensor, span: place, param: &param.name },
                         &mut scope,
-                        Some(&instance),
+                        Some(instance),
                         &mut bound,
                     )?),
                     None => Value::Tensor(tensor),
@@ -160,10 +169,10 @@ impl Checker<'_> {
         }
         let mut ok = true;
         for member in &module.members {
-            ok &= self.member_value(member, &instance, &mut scope);
+            ok &= self.member_value(member, instance, &mut scope);
         }
         *instance.env.borrow_mut() = scope.env;
-        ok.then_some(instance)
+        ok.then(|| Rc::clone(instance))
     }
 
     /// Makes one member; false if that failed.
@@ -254,7 +263,7 @@ impl Checker<'_> {
         match part {
             Value::Pending(pending) => {
                 let shallow = self.emission.is_none();
-                self.instantiate(&pending, path, key, keys, shallow).map_or(Value::Error, Value::Part)
+                self.place_tuned(&pending, path, key, keys, shallow).map_or(Value::Error, Value::Part)
             }
             other => other,
         }
@@ -394,7 +403,8 @@ impl Checker<'_> {
         let sizes: Vec<Option<u64>> =
             axes.iter().map(|axis| self.axis_size(*axis).as_constant().and_then(|size| u64::try_from(size).ok())).collect();
         let spans = vec![self.span];
-        let trainable = self.trainable && !state;
+        let frozen = self.tuning.as_mut().is_some_and(|tuning| tuning.freezes(&key));
+        let trainable = self.trainable && !state && !frozen;
         let graph_axes: Option<Vec<_>> = axes.iter().map(|axis| self.axis(*axis).graph).collect();
         let span = ty.span;
         if self.emission.is_none() {
@@ -415,7 +425,18 @@ impl Checker<'_> {
         let Some(emission) = self.emission.as_mut() else { return Value::Error };
         let id = ParamId(emission.graph.params.len() as u32);
         emission.graph.params.push(GraphParam { path: path.clone(), axes: graph_axes.clone(), trainable });
-        emission.params.push(ParamInfo { path, key, axes: shown, shape, init, trainable, state, chosen: None, network: emission.network });
+        emission.params.push(ParamInfo {
+            path,
+            key,
+            axes: shown,
+            shape,
+            init,
+            trainable,
+            state,
+            chosen: None,
+            network: emission.network,
+            adapter: emission.adapter,
+        });
         let ty = Type { dtype: DType::F32, axes: graph_axes, per_sample: false };
         let node = emission.graph.add_node(Node { op: Op::Param(id), inputs: Vec::new(), ty, path: None, spans });
         Value::Tensor(Tensor { dtype: DType::F32, axes, per_sample: false, node: Some(node) })

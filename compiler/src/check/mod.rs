@@ -3,6 +3,7 @@
 //! A module is checked by itself, once, with sizes that are unknown ([`size`]). An experiment is evaluated with its real sizes, which checks it and
 //! builds its graph ([`experiment`]). Problems are collected; what could not be evaluated absorbs everything that depends on it.
 
+mod adapter_config;
 mod alone;
 mod arguments;
 mod axes;
@@ -23,7 +24,9 @@ mod invoke;
 mod library;
 mod operators;
 mod overrides;
+mod part_names;
 mod resolve;
+mod rewrite;
 mod routing;
 mod settings;
 mod size;
@@ -33,6 +36,7 @@ mod tensor;
 mod tokenizer;
 mod tokenizer_file;
 mod trace;
+mod tuning;
 mod value;
 mod world;
 
@@ -40,6 +44,7 @@ pub use experiment::{Elaborated, Network, TaskOutputs};
 pub use library::ItemRef;
 pub use settings::{PredictSettings, TrainSettings};
 pub use trace::{TraceAxis, TraceInput, trace};
+pub use tuning::Adapter;
 pub use value::{HUB_PREFIX, WeightsValue as WeightsSource};
 pub use world::World;
 
@@ -70,6 +75,8 @@ pub struct ParamInfo {
     pub chosen: Option<(u64, u64)>,
     /// Index into the experiment's networks that have weights.
     pub network: Option<usize>,
+    /// Index into the experiment's adapters, where it is trained beside a frozen network.
+    pub adapter: Option<usize>,
 }
 
 /// The graph being built.
@@ -82,6 +89,8 @@ pub struct Emission {
     pub updates: BTreeMap<ParamId, NodeId>,
     /// The network whose parameters are being made.
     pub network: Option<usize>,
+    /// The adapter whose parameters are being made.
+    pub adapter: Option<usize>,
 }
 
 /// One pass over a program.
@@ -111,6 +120,8 @@ pub struct Checker<'w> {
     routed: std::collections::HashMap<mgx_ir::graph::NodeId, routing::Routed>,
     /// Are the parameters being made to be trained?
     trainable: bool,
+    /// What is frozen and rewritten in the network that is being made.
+    tuning: Option<tuning::Tuning>,
     /// `config.json` and folder of the checkpoint that the network being made is loaded from.
     config: Option<serde_json::Value>,
     weights_folder: Option<String>,
@@ -235,6 +246,7 @@ impl<'w> Checker<'w> {
             next_site: 0,
             routed: std::collections::HashMap::new(),
             trainable: true,
+            tuning: None,
             config: None,
             weights_folder: None,
             weights_span: None,

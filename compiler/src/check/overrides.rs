@@ -129,7 +129,9 @@ fn set_in_expr(expr: &mut Expr, path: &[&str], value: &Expr, span: Span) -> bool
             }
             set_in_expr(target, path, value, span)
         }
-        ExprKind::With(part, _) => set_in_expr(part, path, value, span),
+        ExprKind::With(part, rewrite) => {
+            (path.len() == 2 && set_in_expr(rewrite, path, value, span)) || set_in_expr(part, path, value, span)
+        }
         _ => false,
     }
 }

@@ -91,6 +91,7 @@ impl Checker<'_> {
             lengths: Vec::new(),
             inputs: Vec::<InputSpec>::new(),
             networks: Vec::new(),
+            adapters: Vec::new(),
             task: TaskOutputs::default(),
             train: None,
             predict: PredictSettings::default(),

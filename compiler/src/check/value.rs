@@ -8,6 +8,8 @@ use mgx_ir::graph::{AxisId, DType, NodeId};
 use mgx_ir::plan::{Alphabet, Init, LengthPolicy};
 
 use super::library::ItemRef;
+use super::part_names::PartName;
+use super::rewrite::Rewrite;
 use super::size::Size;
 
 /// An axis of the checker: an identity with a size.
@@ -155,10 +157,21 @@ pub struct Pending {
 pub struct PendingBackbone {
     pub item: ItemRef,
     pub args: Vec<(String, Value, Span)>,
+    /// Parts that are not trained, where `frozen` names some.
+    pub frozen: Vec<PartName>,
+    pub rewrites: Vec<Rc<Rewrite>>,
     pub span: Span,
     pub name: RefCell<Option<String>>,
     /// What it became when first applied.
     pub applied: RefCell<Option<Rc<AppliedBackbone>>>,
+}
+
+impl PendingBackbone {
+    /// Where it says that it, or some of it, is frozen.
+    pub fn frozen_span(&self) -> Option<Span> {
+        let whole = self.args.iter().find(|(name, value, _)| name == "frozen" && matches!(value, Value::Bool(Some(true))));
+        whole.map(|(_, _, span)| *span).or_else(|| self.frozen.first().map(|name| name.span))
+    }
 }
 
 /// What a backbone reads.

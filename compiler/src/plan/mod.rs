@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use mgx_diag::Diagnostic;
 use mgx_ir::graph::{BinaryOp, DType, Graph, GraphBuilder, NodeId, Op, Output, ParamId, ReduceOp};
 use mgx_ir::plan::{
-    InputSource, InputSpec, Memory, OptimizerSpec, PLAN_VERSION, ParamSpec, Plan, Precision, Program, Storage, TrainSpec, WeightsSpec,
+    AdapterSpec, InputSource, InputSpec, Memory, OptimizerSpec, PLAN_VERSION, ParamSpec, Plan, Precision, Program, Storage, TrainSpec,
+    WeightsSpec,
 };
 
-use crate::check::{Elaborated, Network, ParamInfo, TrainSettings};
+use crate::check::{Adapter, Elaborated, Network, ParamInfo, TrainSettings};
 use crate::passes::lower::{LowerOptions, lower};
 use crate::passes::{gradient, simplify};
 
@@ -42,6 +43,7 @@ pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &
         inputs: evaluation.inputs.clone(),
         params,
         weights: evaluation.networks.iter().map(weights).collect(),
+        adapters: evaluation.adapters.iter().map(adapter).collect(),
         gradient: None,
         optimizer: None,
         evaluate: None,
@@ -112,6 +114,7 @@ fn place_params(experiment: &Elaborated) -> (Vec<ParamSpec>, u64, u64) {
             offset,
             chosen: param.chosen,
             weights: param.network.map(|index| index as u32),
+            adapter: param.adapter.map(|index| index as u32),
         })
         .collect();
     (specs, trainable_bytes, offset)
@@ -126,6 +129,10 @@ fn weights(network: &Network) -> WeightsSpec {
         ignore: network.ignore.clone(),
         optional: network.optional.clone(),
     }
+}
+
+fn adapter(adapter: &Adapter) -> AdapterSpec {
+    AdapterSpec { root: adapter.root.clone(), config: adapter.config.clone() }
 }
 
 /// The task's outputs for a batch, with the loss of each sample where it is wanted.

@@ -67,12 +67,15 @@ pub enum ModuleRole {
     Task,
     Optimizer,
     Schedule,
+    Rewrite,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Module {
     pub role: ModuleRole,
     pub params: Vec<Param>,
+    /// The module whose parts a rewrite changes.
+    pub of: Option<Name>,
     /// Conditions after `where`.
     pub conditions: Vec<Expr>,
     pub members: Vec<Member>,

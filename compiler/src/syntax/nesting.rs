@@ -13,8 +13,8 @@ use super::scan::{TokenKind, next_token};
 pub const MAX_DEPTH: usize = 64;
 
 /// Words that a declaration begins with at the start of a line.
-const ITEM_WORDS: [&str; 11] =
-    ["module", "adapter", "task", "optimizer", "schedule", "backbone", "tokenizer", "data", "experiment", "use", "fn"];
+const ITEM_WORDS: [&str; 12] =
+    ["module", "adapter", "task", "optimizer", "schedule", "rewrite", "backbone", "tokenizer", "data", "experiment", "use", "fn"];
 
 /// The text with too deep declarations replaced by blanks of the same length, and a diagnostic for each.
 pub(super) fn limit_depth(file: FileId, text: &str) -> (Cow<'_, str>, Vec<Diagnostic>) {

@@ -14,7 +14,7 @@ pub use data::{
     AlignedPlace, Alphabet, Casing, CellNumber, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat, GeneOrder,
     Generator, InputSource, InputSpec, LengthPolicy, LengthSpec, NeighborSpec, SplitSpec, TokenizerKind, TokenizerSpec, Unknown,
 };
-pub use params::{Init, Memory, ParamSpec, Precision, WeightsSpec};
+pub use params::{AdapterSpec, Init, Memory, ParamSpec, Precision, WeightsSpec};
 pub use program::{
     AttentionGradStep, AttentionStep, BatchRole, Buffer, BufferId, ContractStep, FusedInput, FusedNode, FusedStep, Program, ProgramInput,
     ReduceSpace, RoutedOuterStep, RoutedStep, SHORT, ScatterStep, Step, StepKind, StepWindows, Storage, Store,
@@ -43,6 +43,9 @@ pub struct Plan {
     /// By [`ParamId`](crate::graph::ParamId).
     pub params: Vec<ParamSpec>,
     pub weights: Vec<WeightsSpec>,
+    /// What is trained beside frozen networks.
+    #[serde(default)]
+    pub adapters: Vec<AdapterSpec>,
     /// Adds the gradients of one batch to the gradient memory; outputs the loss. Scalar input `loss_scale`.
     pub gradient: Option<Program>,
     /// One update of all trainable parameters from the gradient memory. Scalar inputs `learning_rate`, `step` (from 1).

@@ -63,6 +63,9 @@ pub struct ParamSpec {
     pub chosen: Option<(u64, u64)>,
     /// Index in `Plan::weights` of what it is loaded from.
     pub weights: Option<u32>,
+    /// Index in `Plan::adapters` of what it belongs to, where it is trained beside a frozen network.
+    #[serde(default)]
+    pub adapter: Option<u32>,
 }
 
 impl ParamSpec {
@@ -92,6 +95,15 @@ pub struct WeightsSpec {
     pub ignore: Vec<String>,
     /// Keys of the program that may be missing (they keep their initial value); `*` stands for any text.
     pub optional: Vec<String>,
+}
+
+/// What is trained beside a frozen network, as it is exchanged with other programs: a folder in the layout of the PEFT library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdapterSpec {
+    /// Path in the program of the network that it is for; its parameters' keys are relative to this network.
+    pub root: String,
+    /// The text of its `adapter_config.json`; none where the layout has no name for such an adapter.
+    pub config: Option<String>,
 }
 
 /// Bytes by class, as the runtime allocates them.

@@ -56,6 +56,7 @@ mod tests {
             offset,
             chosen: None,
             weights: None,
+            adapter: None,
         }
     }
 

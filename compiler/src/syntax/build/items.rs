@@ -54,6 +54,7 @@ impl Builder<'_> {
             "task" => ModuleRole::Task,
             "optimizer" => ModuleRole::Optimizer,
             "schedule" => ModuleRole::Schedule,
+            "rewrite" => ModuleRole::Rewrite,
             _ => ModuleRole::Module,
         };
         let params = self.params(node);
@@ -61,7 +62,28 @@ impl Builder<'_> {
         let members = node.child(Rule::member_body).map_or_else(Vec::new, |body| {
             body.nodes().filter(|member| member.kind == Rule::member).filter_map(|member| self.member(member)).collect()
         });
-        Module { role, params, conditions, members }
+        let of = self.rewritten(node, role);
+        Module { role, params, of, conditions, members }
+    }
+
+    /// The `Linear` of `rewrite lora(…) of Linear`.
+    fn rewritten(&mut self, node: &Node, role: ModuleRole) -> Option<Name> {
+        let clause = node.child(Rule::of_clause);
+        match (clause, role) {
+            (Some(clause), ModuleRole::Rewrite) => self.maybe_name(clause),
+            (Some(clause), _) => {
+                let found = Diagnostic::error("E0101", "only a rewrite is `of` a module").label(clause.span, "not allowed here");
+                self.report(found.help("remove it, or declare a `rewrite`"));
+                None
+            }
+            (None, ModuleRole::Rewrite) => {
+                let name = self.name(node);
+                let found = Diagnostic::error("E0101", format!("`{}` does not say what it rewrites", name.text));
+                self.report(found.label(name.span, "a rewrite of which module?").help("write `rewrite name(…) of Linear { … }`"));
+                None
+            }
+            (None, _) => None,
+        }
     }
 
     pub(super) fn function(&mut self, node: &Node) -> Function {

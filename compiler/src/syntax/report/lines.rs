@@ -8,8 +8,8 @@ use super::surroundings::Surroundings;
 use crate::syntax::scan::RESERVED;
 use crate::syntax::tree::{Node, Token, TokenKind};
 
-const ITEM_WORDS: [&str; 11] =
-    ["module", "adapter", "task", "optimizer", "schedule", "backbone", "tokenizer", "data", "experiment", "use", "fn"];
+const ITEM_WORDS: [&str; 12] =
+    ["module", "adapter", "task", "optimizer", "schedule", "rewrite", "backbone", "tokenizer", "data", "experiment", "use", "fn"];
 
 /// At the level of declarations.
 pub(super) fn error_item(around: &Surroundings<'_>, node: &Node) -> Diagnostic {

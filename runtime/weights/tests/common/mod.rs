@@ -84,6 +84,7 @@ pub fn param(path: &str, shape: &[u64], offset: u64) -> ParamSpec {
         offset,
         chosen: None,
         weights: Some(0),
+        adapter: None,
     }
 }
 
