@@ -133,6 +133,7 @@ fn main_table(lengths: &[LengthSpec], inputs: &[InputSpec]) -> usize {
         | InputSource::TokenCounts { .. }
         | InputSource::TokenTotals { .. }
         | InputSource::TokenPlaces { .. }
+        | InputSource::TokenStructures { .. }
         | InputSource::TokenCells { .. } => None,
         InputSource::FixedTokens { data, .. }
         | InputSource::AllCounts { data, .. }

@@ -141,7 +141,7 @@ impl Session {
                 let targets: Vec<f64> = rows.iter().map(|row| numbers.value(*row as usize)).collect();
                 metric(spec.kind, scores, Targets::Real(&targets))
             }
-            Values::Text(_) | Values::Counts(_) => {
+            Values::Text(_) | Values::Alignment(_) | Values::Counts(_) => {
                 return Err(fault(format_args!("metric `{}` compares with what is no label", spec.name)));
             }
         })

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::{DType, Length, LengthId, Op};
-use mgx_ir::plan::{AlignedPlace, Alphabet, ColumnKind, InputSource, InputSpec, LengthPolicy, LengthSpec};
+use mgx_ir::plan::{AlignedPlace, Alphabet, ColumnKind, ColumnSpec, InputSource, InputSpec, LengthPolicy, LengthSpec, StructureSpec};
 
 use super::Checker;
 use super::size::{Atom, Size};
@@ -36,8 +36,10 @@ impl Checker<'_> {
             }
         };
         let spec = self.experiment.tables[column.data].spec.columns[column.column].clone();
+        let structure = if let ColumnKind::Alignment { structure, .. } = &spec.kind { structure.as_ref() } else { None };
         let (holds, length) = match spec.kind {
             ColumnKind::Sequence { alphabet, length, .. } => (Reads::Sequence(alphabet), length),
+            ColumnKind::Alignment { .. } => (Reads::Sequence(Alphabet::Alignment), None),
             ColumnKind::Counts { .. } => (Reads::Counts, None),
             _ => {
                 self.report(
@@ -53,8 +55,11 @@ impl Checker<'_> {
             return Value::Error;
         }
         let wanted = self.forward_params(&applied.instance);
+        if !self.structure_fits(&spec, structure, &applied, place, (column.span, backbone.span)) {
+            return Value::Error;
+        }
         let inputs = match applied.reads {
-            Reads::Sequence(Alphabet::Alignment) => Some(self.alignment_inputs(column, &spec.name, &applied, &wanted)),
+            Reads::Sequence(Alphabet::Alignment) => Some(self.alignment_inputs(column, &spec.name, &applied, &wanted, structure)),
             Reads::Sequence(alphabet) => {
                 self.token_input(column, &spec.name, (alphabet, length), &applied).map(|ids| vec![("ids".to_owned(), ids)])
             }
@@ -67,6 +72,45 @@ impl Checker<'_> {
             _ => inputs.into_iter().map(|(name, tensor)| (Some(Name { text: name, span: place }), Value::Tensor(tensor), place)).collect(),
         };
         self.call_instance(&applied.instance, "forward", args, span)
+    }
+
+    /// Has a column the structures that a network takes (its parameter `structure` is their number of features), and no others?
+    fn structure_fits(
+        &mut self,
+        spec: &ColumnSpec,
+        structure: Option<&StructureSpec>,
+        applied: &AppliedBackbone,
+        place: Span,
+        (declared, backbone): (Span, Span),
+    ) -> bool {
+        let taken = match applied.instance.env.borrow().get("structure") {
+            Some(Value::Int { size, .. }) => size.as_constant().and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+            _ => 0,
+        };
+        let known = structure.map_or(0, |structure| structure.features);
+        if taken == known {
+            return true;
+        }
+        let (name, column) = (&applied.name, &spec.name);
+        let (message, help) = match (taken, known) {
+            (_, 0) => (
+                format!("`{name}` takes a structure of {taken} features, and `{column}` has none"),
+                format!(
+                    "name the column that has it: `{column}: alignment(structure = \"…\", features = {taken})`, or leave `structure` out of the backbone's options"
+                ),
+            ),
+            (0, _) => (
+                format!("`{column}` has structures, and `{name}` takes none"),
+                format!("if it is a network that can, say `structure = {known}`"),
+            ),
+            _ => (
+                format!("`{name}` takes a structure of {taken} features, and `{column}` has {known}"),
+                "take both from the same model".to_owned(),
+            ),
+        };
+        let diagnostic = Diagnostic::error("E0320", message).label(place, "given to it").label(declared, "declared here");
+        self.report(diagnostic.label(backbone, "the backbone").help(help));
+        false
     }
 
     /// Names of the parameters of a network's `forward`.
@@ -102,6 +146,18 @@ impl Checker<'_> {
         );
     }
 
+    /// Adds to a finding about sizes that differ from sample to sample which columns could promise their length.
+    pub fn promise_lengths(&self, mut diagnostic: Diagnostic, sizes: &[Size]) -> Diagnostic {
+        let lengths: Vec<LengthId> = sizes.iter().flat_map(Size::lengths).collect();
+        for (name, word, place) in self.ragged_columns(Some(&lengths)) {
+            diagnostic = diagnostic.label(place, format!("the sequences of `{name}` may differ in length"));
+            diagnostic = diagnostic.help(format!(
+                "the network needs sequences of one length that fits it: promise it in the column, `{name}: {word}(length = 524288)` for example"
+            ));
+        }
+        diagnostic
+    }
+
     /// The sequence columns of some lengths (of all, where none are named) that promise no length: name, word of the alphabet, and where they are declared.
     pub fn ragged_columns(&self, lengths: Option<&[LengthId]>) -> Vec<(String, &'static str, Span)> {
         let mut columns: Vec<(String, &'static str, Span)> = Vec::new();
@@ -120,21 +176,41 @@ impl Checker<'_> {
         columns
     }
 
-    /// The inputs of an alignment that are `wanted`: the tokens of all its rows without gaps, the column and the row of each, and the tokens of the query, which
-    /// come first.
-    fn alignment_inputs(&mut self, column: &Column, name: &str, applied: &AppliedBackbone, wanted: &[String]) -> Vec<(String, Tensor)> {
+    /// The inputs of an alignment that are `wanted`: the tokens of all its rows without gaps, the column and the row of each, the tokens of the query, which
+    /// come first, and what is known of their structure.
+    fn alignment_inputs(
+        &mut self,
+        column: &Column,
+        name: &str,
+        applied: &AppliedBackbone,
+        wanted: &[String],
+        structure: Option<&StructureSpec>,
+    ) -> Vec<(String, Tensor)> {
         let tokenizer = &self.experiment.tokenizers[applied.tokenizer];
         let layout = TokenLayout { prefix: tokenizer.prefix.len() as u64, suffix: tokenizer.suffix.len() as u64 };
         let (length, axis) = self.token_axis("seq", name, column, applied, layout, false);
         let mut inputs = Vec::new();
+        let needs_query = |what: &String| what == "query" || (what == "features" && structure.is_some());
+        let query = TokenLayout { suffix: 0, ..layout };
+        let own = wanted.iter().any(needs_query).then(|| self.token_axis("own", name, column, applied, query, true));
         for what in wanted {
             let (source, axis) = match what.as_str() {
                 "ids" => (InputSource::Tokens { length }, axis),
                 "column" => (InputSource::TokenPlaces { length, what: AlignedPlace::Column }, axis),
                 "row" => (InputSource::TokenPlaces { length, what: AlignedPlace::Row }, axis),
-                "query" => {
-                    let (length, own) = self.token_axis("own", name, column, applied, TokenLayout { suffix: 0, ..layout }, true);
-                    (InputSource::Tokens { length }, own)
+                "query" => match own {
+                    Some((length, own)) => (InputSource::Tokens { length }, own),
+                    None => continue,
+                },
+                "features" => {
+                    if let (Some((length, own)), Some(StructureSpec { features, .. })) = (own, structure) {
+                        let axis = self.new_axis("structure", Size::constant(*features as i64));
+                        let input = format!("{}.{name}.{what}", applied.name);
+                        let source = InputSource::TokenStructures { length, features: *features };
+                        self.experiment.inputs.push(InputSpec { name: input.clone(), source });
+                        inputs.push((what.clone(), self.emit(Op::Input { name: input }, &[], DType::F32, vec![own, axis], true)));
+                    }
+                    continue;
                 }
                 _ => continue,
             };

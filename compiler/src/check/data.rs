@@ -1,7 +1,9 @@
 //! `data` declarations: a table's file, its typed columns and its split.
 
 use mgx_diag::{Diagnostic, Span, nearest};
-use mgx_ir::plan::{Alphabet, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat, SplitSpec};
+use mgx_ir::plan::{
+    AlignmentFormat, Alphabet, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat, SplitSpec, StructureSpec,
+};
 
 use super::Checker;
 use super::expr::Scope;
@@ -276,6 +278,7 @@ impl Checker<'_> {
             _ => None,
         };
         let kind = match (alphabet, name.text.as_str()) {
+            (Some(Alphabet::Alignment), _) => self.alignment_kind(args, ty.span, &mut scope)?,
             (Some(alphabet), _) => self.sequence_kind(alphabet, &name.text, args, &mut scope)?,
             (None, "class") => ColumnKind::Class { names: self.class_names(args, ty.span, &mut scope)? },
             (None, "real") => ColumnKind::Real,
@@ -301,17 +304,46 @@ impl Checker<'_> {
         let mut empty = EmptyPolicy::Error;
         for arg in args {
             match arg.name.as_ref().map(|name| name.text.as_str()) {
-                Some("length") if alphabet != Alphabet::Alignment => length = Some(self.whole(&arg.value, scope)?),
+                Some("length") => length = Some(self.whole(&arg.value, scope)?),
                 Some("empty") => empty = self.choice(&arg.value, &[("allow", EmptyPolicy::Allow), ("error", EmptyPolicy::Error)])?,
                 _ => {
                     let name = arg.name.clone().unwrap_or(Name { text: "this".to_owned(), span: arg.value.span });
-                    let known: &[&str] = if alphabet == Alphabet::Alignment { &["empty"] } else { &["length", "empty"] };
-                    self.unknown_option(type_name, &name, known.iter().copied());
+                    self.unknown_option(type_name, &name, ["length", "empty"].into_iter());
                     return None;
                 }
             }
         }
         Some(ColumnKind::Sequence { alphabet, length, empty })
+    }
+
+    /// `alignment`, `alignment(files = a3m)`, `alignment(structure = "str_emb", features = 384)`.
+    fn alignment_kind(&mut self, args: &[Arg], span: Span, scope: &mut Scope) -> Option<ColumnKind> {
+        let (mut files, mut header, mut features, mut empty) = (None, None, None, EmptyPolicy::Error);
+        for arg in args {
+            match arg.name.as_ref().map(|name| name.text.as_str()) {
+                Some("files") => {
+                    files = Some(self.choice(&arg.value, &[("a3m", AlignmentFormat::A3m), ("fasta", AlignmentFormat::Fasta)])?)
+                }
+                Some("structure") => header = Some(self.text_of(&arg.value, scope)?),
+                Some("features") => features = Some(self.whole(&arg.value, scope)?),
+                Some("empty") => empty = self.choice(&arg.value, &[("allow", EmptyPolicy::Allow), ("error", EmptyPolicy::Error)])?,
+                _ => {
+                    let name = arg.name.clone().unwrap_or(Name { text: "this".to_owned(), span: arg.value.span });
+                    self.unknown_option("alignment", &name, ["files", "structure", "features", "empty"].into_iter());
+                    return None;
+                }
+            }
+        }
+        let structure = match (header, features) {
+            (None, None) => None,
+            (Some(header), Some(features)) if features > 0 => Some(StructureSpec { header, features }),
+            _ => {
+                let diagnostic = Diagnostic::error("E0317", "structures need the column that has them and the number of their features");
+                self.report(diagnostic.label(span, "in this type").help("write `alignment(structure = \"str_emb\", features = 384)`"));
+                return None;
+            }
+        };
+        Some(ColumnKind::Alignment { files, structure, empty })
     }
 
     fn class_names(&mut self, args: &[Arg], span: Span, scope: &mut Scope) -> Option<Vec<String>> {
@@ -421,6 +453,9 @@ pub fn own_headers(column: &ColumnSpec) -> Vec<&String> {
         ColumnKind::Counts { source, neighbors } => {
             let id = matches!(source, CountSource::Long { .. }).then_some(&column.header);
             id.into_iter().chain(neighbors.iter().flat_map(|spec| [&spec.x, &spec.y])).collect()
+        }
+        ColumnKind::Alignment { structure, .. } => {
+            std::iter::once(&column.header).chain(structure.iter().map(|spec| &spec.header)).collect()
         }
         _ => vec![&column.header],
     }

@@ -214,6 +214,7 @@ pub fn input_bytes(inputs: &[InputSpec], samples: &[Vec<u64>]) -> u64 {
         | InputSource::TokenTotals { length }
         | InputSource::TokenPlaces { length, .. }
         | InputSource::TokenCells { length, .. } => lengths.get(length.0 as usize).copied().unwrap_or(0),
+        InputSource::TokenStructures { length, features } => lengths.get(length.0 as usize).copied().unwrap_or(0) * features,
         InputSource::FixedTokens { tokens: elements, .. } | InputSource::AllCounts { genes: elements, .. } => *elements,
         InputSource::Class { .. } | InputSource::Real { .. } => 1,
     };

@@ -38,9 +38,10 @@ pub enum EmptyPolicy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ColumnKind {
     /// `length`: every sequence has exactly this many letters. Letters of DNA: ACGTN and the IUPAC codes RYSWKMBDHV, either case; RNA: the same with U
-    /// for T; protein: the 20 letters and BJOUXZ, `*`, `-` and `.`; text: anything;
-    /// alignment: protein's, and `|` between the rows.
+    /// for T; protein: the 20 letters and BJOUXZ, `*`, `-` and `.`; text: anything.
     Sequence { alphabet: Alphabet, length: Option<u64>, empty: EmptyPolicy },
+    /// Aligned proteins, the query first: their rows with `|` between them, or the path of a file of them, relative to the table's folder.
+    Alignment { files: Option<AlignmentFormat>, structure: Option<StructureSpec>, empty: EmptyPolicy },
     /// One of these names; its number is its place in the list.
     Class { names: Vec<String> },
     /// A finite number.
@@ -49,6 +50,21 @@ pub enum ColumnKind {
     Text,
     /// How often each gene was counted in a cell, and in its neighbours where they belong to the sample.
     Counts { source: CountSource, neighbors: Option<NeighborSpec> },
+}
+
+/// How a file has an alignment. In A3M lower-case letters are residues that the query has no column for; in aligned FASTA all rows are equally long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlignmentFormat {
+    A3m,
+    Fasta,
+}
+
+/// Numbers that are known of every residue of an alignment's query, `features` of each; `header` names their column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StructureSpec {
+    pub header: String,
+    pub features: u64,
 }
 
 /// A column of a table.
@@ -243,6 +259,8 @@ pub enum InputSource {
     TokenCells { length: LengthId, what: CellNumber, fill: i32 },
     /// For each token of this length its place in the alignment: I32.
     TokenPlaces { length: LengthId, what: AlignedPlace },
+    /// For each token of this length, those of a query, the numbers that are known of its residue (0 for other tokens): F32, `features` of each.
+    TokenStructures { length: LengthId, features: u64 },
     /// The class number of a class column: I32, no axes.
     Class { data: u32, column: String },
     /// The number in a real column: F32, no axes.

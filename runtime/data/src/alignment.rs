@@ -5,7 +5,7 @@ use std::ops::Range;
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::AlignedPlace;
 
-use crate::table::{Column, Table, Values};
+use crate::table::{Column, Structures, Table, Values};
 use crate::tokenizer::Tokenizer;
 
 /// What separates the rows of an alignment, and what stands where a row has no residue.
@@ -13,7 +13,7 @@ const SEPARATOR: char = '|';
 const GAP: char = '-';
 
 /// The tokens of a column of alignments, all samples after one another.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct AlignmentColumn {
     ids: Vec<i32>,
     columns: Vec<i32>,
@@ -22,6 +22,9 @@ pub(crate) struct AlignmentColumn {
     starts: Vec<usize>,
     /// How many of a sample's tokens are the prefix and the query.
     queries: Vec<u64>,
+    /// The tokens before a query, and what is known of its residues.
+    prefix: usize,
+    structures: Option<Structures>,
     /// Tokens before truncation, by sample.
     pub full: Vec<u64>,
 }
@@ -31,23 +34,27 @@ impl AlignmentColumn {
     /// the suffix stays. It stands at column and row 0, or, where tokens were cut, where the residue stood whose place it takes.
     ///
     /// # Errors
-    /// E0539 for a row that is not as long as the query, E0531 for an unknown residue where that is an error.
+    /// E0539 for a row that is not as long as the query, E0531 for an unknown residue where that is an error, E0544 where there are structures of more or fewer
+    /// residues than the query has.
     pub fn new(table: &Table, column: &Column, tokenizer: &Tokenizer, max_length: Option<u64>) -> Result<Self, Diagnostic> {
-        let Values::Text(texts) = &column.values else {
+        let Values::Alignment(alignments) = &column.values else {
             return Err(Diagnostic::error("E0534", format!("column `{}` is read as an alignment, which it is not", column.spec.name)));
         };
-        let mut all =
-            Self { ids: Vec::new(), columns: Vec::new(), rows: Vec::new(), starts: vec![0], queries: Vec::new(), full: Vec::new() };
-        for (sample, text) in texts.iter().enumerate() {
-            all.push(text.unwrap_or_default(), tokenizer, max_length).map_err(|problem| {
-                let place = format!("{}, column `{}`", table.places().describe(sample as u64), column.spec.header);
-                problem.diagnostic(&place, tokenizer.name())
-            })?;
+        let structures = alignments.structures.clone();
+        let mut all = Self { starts: vec![0], prefix: tokenizer.added().0.len(), structures, ..Self::default() };
+        for (sample, text) in alignments.iter().enumerate() {
+            let place = || format!("{}, column `{}`", table.places().describe(sample as u64), column.spec.header);
+            let residues = all.push(text, tokenizer, max_length).map_err(|problem| problem.diagnostic(&place(), tokenizer.name()))?;
+            if let Some(known) = all.structures.as_ref().map(|structures| structures.residues(sample)).filter(|known| *known != residues) {
+                let message = format!("{}: the query has {residues} residues, and its structure {known}", place());
+                return Err(Diagnostic::error("E0544", message).help("give numbers for every residue of the query, and none for gaps"));
+            }
         }
         Ok(all)
     }
 
-    fn push(&mut self, text: &str, tokenizer: &Tokenizer, max_length: Option<u64>) -> Result<(), Problem> {
+    /// Adds a sample; gives the number of its query's residues.
+    fn push(&mut self, text: &str, tokenizer: &Tokenizer, max_length: Option<u64>) -> Result<usize, Problem> {
         let (prefix, suffix) = tokenizer.added();
         let start = self.ids.len();
         self.ids.extend_from_slice(prefix);
@@ -78,7 +85,7 @@ impl AlignmentColumn {
         self.rows.resize(self.ids.len(), 0);
         self.starts.push(self.ids.len());
         self.full.push(full as u64);
-        Ok(())
+        Ok(query - prefix.len())
     }
 
     fn range(&self, sample: u64) -> Range<usize> {
@@ -93,6 +100,18 @@ impl AlignmentColumn {
     /// The tokens of samples; of their queries alone where `query`.
     pub fn ids(&self, samples: &[u64], query: bool) -> Vec<i32> {
         samples.iter().flat_map(|sample| &self.ids[self.range(*sample)][..self.count(*sample, query) as usize]).copied().collect()
+    }
+
+    /// What is known of the residues of queries, token by token; 0 for tokens before them.
+    pub fn structures(&self, samples: &[u64]) -> Vec<f32> {
+        let mut numbers = Vec::new();
+        let Some(structures) = &self.structures else { return numbers };
+        for sample in samples {
+            let before = self.prefix.min(self.queries[*sample as usize] as usize);
+            numbers.resize(numbers.len() + before * structures.features(), 0.0);
+            numbers.extend_from_slice(structures.of(*sample as usize, self.queries[*sample as usize] as usize - before));
+        }
+        numbers
     }
 
     /// Where the tokens of samples stand.

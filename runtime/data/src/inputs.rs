@@ -10,8 +10,8 @@ use std::sync::Arc;
 use arrow::array::{Array, Float64Array, Int32Array};
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::{
-    AlignedPlace, Alphabet, Batch, CellNumber, ColumnKind, InputData, InputSource, InputSpec, LengthPolicy, LengthSpec, Sample,
-    TokenizerKind, TokenizerSpec,
+    AlignedPlace, Batch, CellNumber, ColumnKind, InputData, InputSource, InputSpec, LengthPolicy, LengthSpec, Sample, TokenizerKind,
+    TokenizerSpec,
 };
 
 use crate::alignment::AlignmentColumn;
@@ -76,6 +76,7 @@ enum Source {
     TokenTotals(Arc<GeneColumn>),
     TokenCells(Arc<GeneColumn>, CellNumber, i32),
     TokenPlaces(Arc<AlignmentColumn>, AlignedPlace),
+    TokenStructures(Arc<AlignmentColumn>),
     Class(Int32Array),
     Real(Float64Array),
 }
@@ -120,7 +121,7 @@ impl InputBuilder {
                 columns.push(Counted::Genes { column: genes, own_cell: length.own_cell });
                 continue;
             }
-            if matches!(column.spec.kind, ColumnKind::Sequence { alphabet: Alphabet::Alignment, .. }) {
+            if matches!(column.spec.kind, ColumnKind::Alignment { .. }) {
                 let aligned = match alignments.iter().find(|(other, _)| same(other, length)) {
                     Some((_, aligned)) => Arc::clone(aligned),
                     None => {
@@ -171,6 +172,7 @@ impl InputBuilder {
                 InputSource::TokenTotals { length } => Source::TokenTotals(genes_of(length.0)?),
                 InputSource::TokenCells { length, what, fill } => Source::TokenCells(genes_of(length.0)?, *what, *fill),
                 InputSource::TokenPlaces { length, what } => Source::TokenPlaces(alignment_of(length.0)?, *what),
+                InputSource::TokenStructures { length, .. } => Source::TokenStructures(alignment_of(length.0)?),
                 InputSource::Class { column, .. } => match &table.require(column)?.values {
                     Values::Class(values) => Source::Class(values.clone()),
                     _ => return Err(wrong_kind(&input.name, column, "class")),
@@ -223,6 +225,7 @@ impl InputBuilder {
                 Source::TokenTotals(column) => InputData::F32(column.totals(rows)),
                 Source::TokenCells(column, what, fill) => InputData::I32(column.cells(rows, *what, *fill)),
                 Source::TokenPlaces(column, what) => InputData::I32(column.places(rows, *what)),
+                Source::TokenStructures(column) => InputData::F32(column.structures(rows)),
                 Source::Class(values) => InputData::I32(rows.iter().map(|row| values.value(*row as usize)).collect()),
                 Source::Real(values) => InputData::F32(rows.iter().map(|row| values.value(*row as usize) as f32).collect()),
             };
@@ -237,6 +240,7 @@ fn only_table<'a>(lengths: &[LengthSpec], inputs: &[InputSpec], tables: &'a [Tab
     let of_input = |input: &InputSpec| match &input.source {
         InputSource::Tokens { .. }
         | InputSource::TokenPlaces { .. }
+        | InputSource::TokenStructures { .. }
         | InputSource::TokenCounts { .. }
         | InputSource::TokenTotals { .. }
         | InputSource::TokenCells { .. } => None,

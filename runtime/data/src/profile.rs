@@ -136,6 +136,7 @@ fn duplicates(table: &Table) -> u64 {
 fn summary(column: &Column) -> ColumnSummary {
     match (&column.values, &column.spec.kind) {
         (Values::Text(values), ColumnKind::Sequence { .. }) => sequences(values.iter().flatten()),
+        (Values::Alignment(alignments), _) => sequences(alignments.iter()),
         (Values::Text(values), _) => ColumnSummary::Text { distinct: values.iter().collect::<HashSet<_>>().len() as u64 },
         (Values::Class(values), kind) => {
             let names: &[String] = if let ColumnKind::Class { names } = kind { names } else { &[] };

@@ -29,6 +29,7 @@ pub fn check_product(checker: &mut Checker<'_>, whole: AxisRef, parts: &[AxisRef
     let diagnostic = diagnostic.label(span, format!("{shown_product} and {shown_size} elements"));
     let unknown = product.as_constant().is_none() || size.as_constant().is_none();
     let ragged = product.is_ragged() || size.is_ragged();
+    let diagnostic = if ragged { checker.promise_lengths(diagnostic, &[product, size]) } else { diagnostic };
     checker.report(if unknown && !ragged {
         diagnostic.help(format!("if they are always equal, say so: `where {shown_product} == {shown_size}`"))
     } else {

@@ -4,6 +4,7 @@
 //! Only the columns that the specification names are kept. A value that is wrong stops the reading with a diagnostic that says
 //! where it is, in the words of the file (row, line, column, position).
 
+mod aligned;
 mod contain;
 mod counts;
 mod delimited;
@@ -13,11 +14,12 @@ mod letters;
 mod parquet;
 mod places;
 mod raw;
+mod structures;
 mod typed;
 
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Float64Array, Int32Array, LargeStringArray};
+use arrow::array::{Array, Float64Array, Int32Array, LargeStringArray};
 use mgx_diag::{Diagnostic, nearest};
 use mgx_ir::plan::{ColumnKind, ColumnSpec, DataSpec, FileFormat, SplitSpec};
 
@@ -25,20 +27,46 @@ pub use counts::Counts;
 pub use header::{format_of, header};
 pub use places::Places;
 
-use raw::Wanted;
 pub(crate) use raw::shown;
+use raw::{Form, Wanted};
+pub(crate) use structures::Structures;
 
 /// The checked values of a column, one per row.
 #[derive(Clone, Debug)]
 pub enum Values {
     /// Of a `Sequence` or `Text` column. A missing value that is allowed is the empty text.
     Text(LargeStringArray),
+    /// Of an `Alignment` column.
+    Alignment(Box<Alignments>),
     /// Of a `Class` column: places in its list of names.
     Class(Int32Array),
     /// Of a `Real` column; finite.
     Real(Float64Array),
     /// Of a `Counts` column.
     Counts(Box<Counts>),
+}
+
+/// The alignments of a column, one per row.
+#[derive(Clone, Debug)]
+pub struct Alignments {
+    /// As the table has them: rows with `|` between them, or paths of files.
+    pub(crate) texts: LargeStringArray,
+    /// What the files hold, as rows with `|` between them.
+    files: Option<LargeStringArray>,
+    /// What is known of the residues of each query.
+    pub(crate) structures: Option<Structures>,
+}
+
+impl Alignments {
+    /// The rows of an alignment with `|` between them.
+    pub fn rows(&self, row: usize) -> &str {
+        self.files.as_ref().unwrap_or(&self.texts).value(row)
+    }
+
+    /// The rows of all alignments.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.texts.len()).map(|row| self.rows(row))
+    }
 }
 
 /// A column of a [`Table`].
@@ -53,6 +81,7 @@ impl Column {
     pub fn text(&self, row: u64) -> &str {
         match &self.values {
             Values::Text(values) => values.value(row as usize),
+            Values::Alignment(alignments) => alignments.texts.value(row as usize),
             Values::Class(_) | Values::Real(_) | Values::Counts(_) => "",
         }
     }
@@ -61,6 +90,7 @@ impl Column {
     pub fn display(&self, row: u64) -> String {
         match (&self.values, &self.spec.kind) {
             (Values::Text(values), _) => values.value(row as usize).to_owned(),
+            (Values::Alignment(alignments), _) => alignments.texts.value(row as usize).to_owned(),
             (Values::Class(values), ColumnKind::Class { names }) => {
                 names.get(values.value(row as usize) as usize).cloned().unwrap_or_default()
             }
@@ -72,7 +102,7 @@ impl Column {
 
     /// Is it a column of sequences?
     pub fn is_sequence(&self) -> bool {
-        matches!(self.spec.kind, ColumnKind::Sequence { .. })
+        matches!(self.spec.kind, ColumnKind::Sequence { .. } | ColumnKind::Alignment { .. })
     }
 }
 
@@ -108,11 +138,16 @@ impl Table {
         let kept: Vec<&ColumnSpec> = spec.columns.iter().filter(|column| wanted(column)).collect();
         let request = |column: &&ColumnSpec| match &column.kind {
             ColumnKind::Counts { source, neighbors } => counts::wanted(&column.header, source, neighbors.as_ref()),
-            kind => vec![Wanted { header: column.header.clone(), number: matches!(kind, ColumnKind::Real) }],
+            ColumnKind::Alignment { structure, .. } => {
+                let structure = structure.iter().map(|spec| Wanted { header: spec.header.clone(), form: Form::Lists });
+                std::iter::once(Wanted { header: column.header.clone(), form: Form::Text }).chain(structure).collect()
+            }
+            ColumnKind::Real => vec![Wanted { header: column.header.clone(), form: Form::Numbers }],
+            _ => vec![Wanted { header: column.header.clone(), form: Form::Text }],
         };
         let mut requests: Vec<Wanted> = kept.iter().flat_map(request).collect();
         if let SplitSpec::Column { header } = &spec.split {
-            requests.push(Wanted { header: header.clone(), number: false });
+            requests.push(Wanted { header: header.clone(), form: Form::Text });
         }
         let raw = match spec.format {
             FileFormat::Csv => delimited::read(&path, b',', &requests),
@@ -130,10 +165,28 @@ impl Table {
         for column in kept {
             let values = match &column.kind {
                 ColumnKind::Counts { source, neighbors } => counts::read(column, source, neighbors.as_ref(), &mut raw_columns, &place)?,
-                _ => match raw_columns.next() {
-                    Some(values) => typed::check(column, values, &raw.places)?,
-                    None => return Err(Diagnostic::error("E0512", format!("the column `{}` was not read", column.header))),
-                },
+                kind => {
+                    let values = match raw_columns.next() {
+                        Some(values) => typed::check(column, values, &raw.places)?,
+                        None => return Err(not_read(&column.header)),
+                    };
+                    match (kind, values) {
+                        (ColumnKind::Alignment { files, structure, empty }, Values::Text(texts)) => {
+                            let beside = path.parent().unwrap_or(Path::new(""));
+                            let at = (&raw.places, column.header.as_str());
+                            let files = files.map(|format| aligned::read(&texts, format, *empty, beside, at)).transpose()?;
+                            let structures = match structure {
+                                None => None,
+                                Some(spec) => {
+                                    let values = raw_columns.next().ok_or_else(|| not_read(&spec.header))?;
+                                    Some(Structures::read(values, spec, beside, &raw.places)?)
+                                }
+                            };
+                            Values::Alignment(Box::new(Alignments { texts, files, structures }))
+                        }
+                        (_, values) => values,
+                    }
+                }
             };
             columns.push(Column { spec: column.clone(), values });
         }
@@ -180,13 +233,16 @@ impl Table {
     }
 }
 
+fn not_read(header: &str) -> Diagnostic {
+    Diagnostic::error("E0512", format!("the column `{header}` was not read"))
+}
+
 /// A table made in memory, for tests of what comes after reading.
 #[cfg(test)]
 pub(crate) fn table_of(columns: Vec<Column>) -> Table {
-    use arrow::array::Array;
-
     let rows = columns.first().map_or(0, |column| match &column.values {
         Values::Text(values) => values.len(),
+        Values::Alignment(alignments) => alignments.texts.len(),
         Values::Class(values) => values.len(),
         Values::Real(values) => values.len(),
         Values::Counts(counts) => counts.rows(),

@@ -1,17 +1,18 @@
 //! Parquet: wanted columns only, cast to text or numbers.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{cast, concat};
-use arrow::datatypes::{DataType, FieldRef, Float64Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use mgx_diag::Diagnostic;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::contain::contained;
 use super::places::Places;
-use super::raw::{RawColumn, RawTable, Wanted, damaged, locate, open};
+use super::raw::{Form, RawColumn, RawTable, Wanted, damaged, locate, open};
 
 pub(super) fn header(path: &Path) -> Result<Vec<String>, Diagnostic> {
     contained(|| read_header(path)).unwrap_or_else(|| Err(corrupt(path, &"its footer does not make sense")))
@@ -52,6 +53,7 @@ fn read_columns(path: &Path, wanted: &[Wanted]) -> Result<RawTable, Diagnostic> 
         }
         let values = concat(&parts).map_err(|error| corrupt(path, &error))?;
         columns.push(match values.data_type() {
+            DataType::LargeList(_) => RawColumn::Lists(values.as_list::<i64>().clone()),
             DataType::Float64 => RawColumn::Number(values.as_primitive::<Float64Type>().clone()),
             _ => RawColumn::Text(values.as_string::<i64>().clone()),
         });
@@ -76,7 +78,7 @@ fn batches(path: &Path, columns: &[usize], take: &mut TakeBatch) -> Result<(), D
         let batch = batch.map_err(|error| corrupt(path, &error))?;
         let schema = batch.schema();
         let number = |(column, field): (&ArrayRef, &FieldRef)| {
-            let wanted = Wanted { header: field.name().clone(), number: true };
+            let wanted = Wanted { header: field.name().clone(), form: Form::Numbers };
             let values = convert(path, &wanted, column)?;
             if values.data_type() == &DataType::Float64 {
                 return Ok(values);
@@ -93,7 +95,11 @@ fn batches(path: &Path, columns: &[usize], take: &mut TakeBatch) -> Result<(), D
 
 /// Numbers as f64 where numbers are wanted, everything else as text. Text stays text, so that a wrong number can be shown.
 fn convert(path: &Path, wanted: &Wanted, values: &ArrayRef) -> Result<ArrayRef, Diagnostic> {
-    let target = if wanted.number && values.data_type().is_numeric() { DataType::Float64 } else { DataType::LargeUtf8 };
+    let is_list = |kind: &DataType| matches!(kind, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..));
+    if wanted.form == Form::Lists && is_list(values.data_type()) {
+        return lists(path, &wanted.header, values);
+    }
+    let target = if wanted.form == Form::Numbers && values.data_type().is_numeric() { DataType::Float64 } else { DataType::LargeUtf8 };
     let refuse = || {
         Diagnostic::error(
             "E0528",
@@ -105,6 +111,15 @@ fn convert(path: &Path, wanted: &Wanted, values: &ArrayRef) -> Result<ArrayRef, 
         return Err(refuse());
     }
     cast(values, &target).map_err(|_| refuse())
+}
+
+/// Lists of lists of numbers, whatever kinds of lists and numbers they are.
+fn lists(path: &Path, header: &str, values: &ArrayRef) -> Result<ArrayRef, Diagnostic> {
+    let list = |inner: DataType| DataType::LargeList(Arc::new(Field::new("item", inner, true)));
+    cast(values, &list(list(DataType::Float32))).map_err(|_| {
+        let message = format!("column `{header}` of {} holds {}, not lists of lists of numbers", path.display(), values.data_type());
+        Diagnostic::error("E0544", message).help("write for each row a list with a list of numbers for every residue")
+    })
 }
 
 fn corrupt(path: &Path, error: &dyn std::fmt::Display) -> Diagnostic {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use arrow::array::{Float64Array, LargeStringArray};
+use arrow::array::{Float64Array, LargeListArray, LargeStringArray};
 use mgx_diag::{Diagnostic, nearest};
 
 use super::places::Places;
@@ -13,21 +13,32 @@ use super::places::Places;
 pub(super) struct Wanted {
     /// Its name in the file.
     pub header: String,
-    /// A number is wanted: formats that store numbers give them as such.
-    pub number: bool,
+    pub form: Form,
+}
+
+/// What is wanted of a column. Formats that have no such values give text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    /// Numbers, as far as the format stores them as such.
+    Numbers,
+    /// Lists of lists of numbers, as far as the format has lists.
+    Lists,
 }
 
 /// Unchecked values; null where the file has none.
 pub(super) enum RawColumn {
     Text(LargeStringArray),
     Number(Float64Array),
+    /// Lists of `LargeList` of `f32`.
+    Lists(LargeListArray),
 }
 
 impl RawColumn {
     pub fn into_text(self) -> Option<LargeStringArray> {
         match self {
             Self::Text(values) => Some(values),
-            Self::Number(_) => None,
+            Self::Number(_) | Self::Lists(_) => None,
         }
     }
 }

@@ -20,12 +20,21 @@ pub(super) fn check(spec: &ColumnSpec, raw: RawColumn, places: &Places) -> Resul
             check_sequences(&values, *alphabet, *length, *empty, &mut report);
             Values::Text(without_nulls(values))
         }
+        (RawColumn::Text(values), ColumnKind::Alignment { files, empty, .. }) => {
+            // What files hold is checked where they are read.
+            if files.is_none() {
+                check_sequences(&values, Alphabet::Alignment, None, *empty, &mut report);
+            }
+            Values::Text(without_nulls(values))
+        }
         (RawColumn::Text(values), ColumnKind::Text) => Values::Text(without_nulls(values)),
         (RawColumn::Text(values), ColumnKind::Class { names }) => Values::Class(classes(&values, names, &mut report)),
         (RawColumn::Text(values), ColumnKind::Real) => Values::Real(parse_numbers(&values, &mut report)),
         (RawColumn::Number(values), ColumnKind::Real) => Values::Real(check_numbers(&values, &mut report)),
         // Counts have a reader of their own.
         (_, ColumnKind::Counts { .. }) => Values::Counts(Box::default()),
+        // Readers give lists only where an alignment's structures asked for them.
+        (RawColumn::Lists(_), _) => return Err(Diagnostic::error("E0528", format!("the column `{}` holds lists", spec.header))),
         // Readers give numbers only where a real column asked for them; their text form is right for every other kind.
         (RawColumn::Number(values), _) => {
             let text: LargeStringArray = values.iter().map(|value| value.map(|value| value.to_string())).collect();

@@ -85,6 +85,7 @@ pub fn prediction_columns(table: &Table, rows: &[u64], outputs: &[OutputValues])
 fn of_rows(column: &Column, rows: &UInt64Array) -> Result<ArrayRef, Diagnostic> {
     let taken = match &column.values {
         Values::Text(values) => take(values, rows, None),
+        Values::Alignment(alignments) => take(&alignments.texts, rows, None),
         Values::Real(values) => take(values, rows, None),
         Values::Class(_) | Values::Counts(_) => {
             return Ok(Arc::new(LargeStringArray::from_iter_values(rows.values().iter().map(|row| column.display(*row)))));

@@ -7,7 +7,7 @@ use mgx_diag::Diagnostic;
 use mgx_ir::plan::{CountSource, FileFormat};
 
 use super::super::places::Places;
-use super::super::raw::{RawColumn, RawTable, Wanted, shown};
+use super::super::raw::{Form, RawColumn, RawTable, Wanted, shown};
 use super::super::{delimited, parquet};
 use super::{Builder, Counts, Place, check, parse};
 
@@ -24,7 +24,8 @@ pub(super) fn read(source: &CountSource, cells: &LargeStringArray, header: &str,
     let (CountSource::Long { path, format, .. }, Some(headers)) = (source, headers(source)) else { return Ok(Counts::default()) };
     let rows = rows_of(cells, header, table.places)?;
     let path = table.folder.join(path);
-    let wanted: Vec<Wanted> = headers.iter().enumerate().map(|(at, name)| Wanted { header: (*name).to_owned(), number: at == 2 }).collect();
+    let form = |at: usize| if at == 2 { Form::Numbers } else { Form::Text };
+    let wanted: Vec<Wanted> = headers.iter().enumerate().map(|(at, name)| Wanted { header: (*name).to_owned(), form: form(at) }).collect();
     let raw = match format {
         FileFormat::Parquet => parquet::read(&path, &wanted),
         FileFormat::Csv => delimited::read(&path, b',', &wanted),
@@ -107,6 +108,7 @@ impl<'a> Triples<'a> {
             RawColumn::Text(texts) => parse(texts.value(triple).as_bytes(), place)?,
             RawColumn::Number(numbers) if numbers.is_null(triple) => parse(b"", place)?,
             RawColumn::Number(numbers) => check(numbers.value(triple), place)?,
+            RawColumn::Lists(_) => parse(b"list", place)?,
         }))
     }
 }

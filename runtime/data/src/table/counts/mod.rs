@@ -11,7 +11,7 @@ use mgx_diag::Diagnostic;
 use mgx_ir::plan::{ColumnKind, ColumnSpec, CountSource, FileFormat, NeighborSpec};
 
 use super::places::Places;
-use super::raw::{RawColumn, Wanted, shown};
+use super::raw::{Form, RawColumn, Wanted, shown};
 use super::{Values, typed};
 use neighbors::Neighbors;
 
@@ -79,8 +79,8 @@ impl Builder {
 
 /// What a column of counts wants of the table's own columns besides those of its genes.
 pub(super) fn wanted(header: &str, source: &CountSource, neighbors: Option<&NeighborSpec>) -> Vec<Wanted> {
-    let id = matches!(source, CountSource::Long { .. }).then(|| Wanted { header: header.to_owned(), number: false });
-    let number = |header: &String| Wanted { header: header.clone(), number: true };
+    let id = matches!(source, CountSource::Long { .. }).then(|| Wanted { header: header.to_owned(), form: Form::Text });
+    let number = |header: &String| Wanted { header: header.clone(), form: Form::Numbers };
     let coordinates = neighbors.into_iter().flat_map(|spec| [number(&spec.x), number(&spec.y)]);
     id.into_iter().chain(coordinates).collect()
 }
