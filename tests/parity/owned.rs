@@ -2,7 +2,6 @@
 
 use mgx_tests::Outcome;
 use mgx_tests::golden::Case;
-use serde_json::Value as Json;
 
 use crate::{
     adapters, cells, genomic, heads, huggingface, inference, masked_lm, multimolecule, onehot, pretrained, program, retrieval, training,
@@ -21,13 +20,6 @@ pub enum Standing {
 
 /// Cases that wait, by the beginning of their names, each with what it waits for. The first line that fits counts.
 const NOT_YET: &[(&str, &str)] = &[
-    ("adapter_ConcatFusion", "fusion of several backbones"),
-    ("adapter_CrossAttentionFusion", "fusion of several backbones"),
-    ("adapter_MMFusion", "fusion of several backbones"),
-    ("adapter_ConditionalLMAdapter", "conditional generation"),
-    ("adapter_LinearTransformerAdapter", "the transformer adapter"),
-    ("adapter_MLPAdapterWithoutOutConcat", "pairwise tasks"),
-    ("adapter_ResNet", "the residual adapters"),
     ("checkpoint_cli", "checkpoints of Lightning runs"),
     ("conditional_diffusion_mlm", "diffusion"),
     ("data_modules", "the reference's data modules"),
@@ -36,7 +28,7 @@ const NOT_YET: &[(&str, &str)] = &[
     ("regression_with_scaling", "scaled regression"),
     ("schedulers", "the reference's schedulers"),
     ("train_mlm", "training with masks"),
-    ("train_mm", "fusion of several backbones"),
+    ("train_mm", "LoRA and several outputs of a regression"),
     ("train_pairwise", "pairwise tasks"),
     ("train_seqcls", "LoRA and multi-label tasks"),
     ("train_seqreg_multi", "several outputs of a regression"),
@@ -67,7 +59,7 @@ pub fn standing(case: &Case) -> Standing {
         "onehot" => return Standing::Owned(onehot::run),
         "bert" if case.text("/weights").contains("AntiBERTy") => return Standing::Owned(pretrained::antiberty),
         "huggingface" => return Standing::Owned(huggingface::run),
-        "adapters" if adapters::part(adapters::class(case), &Json::Null).is_some() => return Standing::Owned(adapters::run),
+        "adapters" if adapters::is_known(case) => return Standing::Owned(adapters::run),
         "training" if training::is_known(case) => return Standing::Owned(training::run),
         _ => {}
     }

@@ -53,7 +53,7 @@ impl Checker<'_> {
 
     /// Evaluates the arguments of a function or a module with its parameters at hand.
     pub fn eval_args_for(&mut self, params: &[Param], first: Option<(Value, Span)>, args: &[Arg], scope: &mut Scope) -> Args {
-        let mut values: Args = first.into_iter().map(|(value, span)| (None, value, span)).collect();
+        let mut values: Args = spread(first).map(|(value, span)| (None, value, span)).collect();
         for arg in args {
             let param = match &arg.name {
                 Some(name) => params.iter().find(|param| param.name.text == name.text),
@@ -288,6 +288,15 @@ impl Checker<'_> {
                 .label(ty.span, "declared here"),
         );
     }
+}
+
+/// What flows in through a pipe: the values of a tuple are several inputs.
+pub fn spread(input: Option<(Value, Span)>) -> impl Iterator<Item = (Value, Span)> {
+    let inputs = match input {
+        Some((Value::Tuple(items), span)) => items.iter().map(|item| (item.clone(), span)).collect(),
+        other => other.into_iter().collect::<Vec<_>>(),
+    };
+    inputs.into_iter()
 }
 
 fn list_params(params: &[Param]) -> String {

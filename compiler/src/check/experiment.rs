@@ -305,7 +305,9 @@ impl Checker<'_> {
         let rest = entries.iter().position(|entry| matches!(entry, AxisExpr::Rest(_)));
         for (index, entry) in entries.iter().enumerate() {
             let AxisExpr::Size(Expr { kind: ExprKind::Name(name), .. }) = entry else { continue };
-            let wanted = module.params.iter().any(|param| param.name.text == *name && param.default.is_none());
+            // A size that is `none` where it is left out stands for an input that may be left out.
+            let open = |default: Option<&Expr>| default.is_none_or(|expr| matches!(expr.kind, ExprKind::None));
+            let wanted = module.params.iter().any(|param| param.name.text == *name && open(param.default.as_ref()));
             if !wanted || args.iter().any(|(other, ..)| other == name) {
                 continue;
             }

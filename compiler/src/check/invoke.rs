@@ -5,6 +5,7 @@ use std::rc::Rc;
 use mgx_diag::{Diagnostic, Span};
 
 use super::Checker;
+use super::arguments::spread;
 use super::builtins;
 use super::call::Callee;
 use super::expr::Scope;
@@ -22,7 +23,7 @@ impl Checker<'_> {
                 let head = self.eval(callee, scope);
                 if scope.experiment && self.waits_for_input(&head) {
                     let pending = self.call_value(&head, callee, args, target.span, scope);
-                    return self.apply(&pending, vec![(input, input_span)], target.span);
+                    return self.apply(&pending, spread(Some((input, input_span))).collect(), target.span);
                 }
                 self.call_with_first(&head, callee, Some((input, input_span)), args, target.span, scope)
             }
@@ -30,7 +31,7 @@ impl Checker<'_> {
                 let head = self.eval(target, scope);
                 if scope.experiment && self.waits_for_input(&head) {
                     let pending = self.call_value(&head, target, &[], target.span, scope);
-                    return self.apply(&pending, vec![(input, input_span)], target.span);
+                    return self.apply(&pending, spread(Some((input, input_span))).collect(), target.span);
                 }
                 self.call_with_first(&head, target, Some((input, input_span)), &[], target.span, scope)
             }
@@ -135,7 +136,7 @@ impl Checker<'_> {
 
     /// Evaluates arguments: (name, value, place).
     pub fn eval_args(&mut self, first: Option<(Value, Span)>, args: &[Arg], scope: &mut Scope) -> Vec<(Option<Name>, Value, Span)> {
-        let mut values: Vec<(Option<Name>, Value, Span)> = first.into_iter().map(|(value, span)| (None, value, span)).collect();
+        let mut values: Vec<(Option<Name>, Value, Span)> = spread(first).map(|(value, span)| (None, value, span)).collect();
         for arg in args {
             let value = self.eval(&arg.value, scope);
             values.push((arg.name.clone(), value, arg.value.span));

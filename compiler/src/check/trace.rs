@@ -29,10 +29,15 @@ pub enum TraceAxis {
         name: String,
         special: (u64, u64),
     },
+    /// Another axis as long as the ragged one named `of`, which an axis before it is.
+    Twin {
+        name: String,
+        of: String,
+    },
 }
 
 /// Evaluates `part`, an expression such as `mlp_pool(hidden = [11], outputs = 3)` or `MyModule(hidden = 8)` with the names of the file `path`, and applies it to
-/// the inputs. The outputs are `output`, or the names of the record that it gives; [`Elaborated::lengths`] stays empty, and the lengths of a batch are those of
+/// the inputs; or, where `part` is a dataflow such as `(query, context) |> cross_attention(heads = 4)`, evaluates it with the inputs under their names. The outputs are `output`, or the names of the record that it gives; [`Elaborated::lengths`] stays empty, and the lengths of a batch are those of
 /// the ragged axes in order.
 ///
 /// # Errors
@@ -59,16 +64,19 @@ impl Checker<'_> {
         self.diagnostics.extend(diagnostics);
         let expr = expr?;
         self.emission = Some(Emission { training, ..Emission::default() });
+        let mut scope = Scope { file, env: Env::default(), experiment: true, instance: None };
         let mut values = Vec::new();
         let mut ragged = Vec::new();
         for input in inputs {
             let axes = input.axes.iter().map(|axis| self.trace_axis(axis, &mut ragged)).collect();
             let tensor = self.emit(Op::Input { name: input.name.clone() }, &[], input.dtype, axes, true);
+            scope.env.set(&input.name, Value::Tensor(tensor.clone()));
             values.push((Value::Tensor(tensor), expr.span));
         }
-        let mut scope = Scope { file, env: Env::default(), experiment: true, instance: None };
-        let head = self.eval(&expr, &mut scope);
-        let result = self.apply(&head, values, expr.span);
+        let result = match self.eval(&expr, &mut scope) {
+            flow @ (Value::Tensor(_) | Value::Record(_)) => flow,
+            part => self.apply(&part, values, expr.span),
+        };
         let emission = self.emission.as_mut()?;
         let fields: Vec<(String, Value)> = match &result {
             Value::Record(fields) => fields.to_vec(),
@@ -113,6 +121,13 @@ impl Checker<'_> {
                 }
                 let place = self.new_axis(name, Size::atom(Atom::Length(id, name.clone())));
                 self.axes[place.0 as usize].layout = Some(TokenLayout { prefix: special.0, suffix: special.1 });
+                ragged.push((axis.clone(), place));
+                place
+            }
+            TraceAxis::Twin { name, of } => {
+                let first = ragged.iter().find(|(other, _)| matches!(other, TraceAxis::Ragged { name, .. } if name == of));
+                let size = first.map_or(Size::constant(0), |(_, first)| self.axis_size(*first));
+                let place = self.new_axis(name, size);
                 ragged.push((axis.clone(), place));
                 place
             }

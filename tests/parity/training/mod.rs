@@ -15,7 +15,8 @@ use mgx_tests::compare::{Account, Tolerance};
 use mgx_tests::golden::{Case, Stored, Tensors, strings};
 use serde_json::Value as Json;
 
-use crate::tokens::{check_masks, encode, without_padding};
+use crate::adapters;
+use crate::tokens::{check_masks_of, encode, without_padding};
 use metrics::check_metrics;
 use program::{Program, program};
 use rows::{RowTable, Rows};
@@ -44,14 +45,14 @@ pub fn run(case: &Case) -> Outcome<String> {
     let all: Vec<&Rows> = train.iter().chain(&evaluation).collect();
     let mut training = Training::new(case, &program, &table, &all)?;
     let mut account = Account::default();
-    check_names(&mut account, &training, &trajectory)?;
+    check_names(&mut account, &program, &training, &trajectory)?;
     check_inputs(&mut account, &expected, "batch0", &training, &program, &table, &train[0])?;
     check_inputs(&mut account, &expected, "eval0", &training, &program, &table, &evaluation[0])?;
 
     let encoded = |training: &Training, rows: &Rows| encode(&training.tokenizers[0], &table.texts(0, rows), None, true);
     check_predictions(&mut account, case, &expected, "eval0.predictions_before", &mut training, &evaluation[0], &encoded)?;
     check_steps(&mut account, case, &trajectory, &mut training, &train)?;
-    check_final_weights(&mut account, &training, &expected)?;
+    check_final_weights(&mut account, &program, &training, &expected)?;
     for (index, rows) in evaluation.iter().enumerate() {
         check_predictions(&mut account, case, &expected, &format!("eval{index}.predictions"), &mut training, rows, &encoded)?;
     }
@@ -85,11 +86,11 @@ fn check_steps(account: &mut Account, case: &Case, trajectory: &Json, training: 
 }
 
 /// The name of a parameter in the reference's task: backbones hold their network as `encoder`.
-fn reference_name(param: &ParamSpec) -> String {
+fn reference_name(program: &Program, param: &ParamSpec) -> String {
     match param.weights {
         Some(0) => format!("backbone.encoder.{}", param.key),
         Some(number) => format!("backbone{number}.encoder.{}", param.key),
-        None => format!("adapter.{}", param.key),
+        None => format!("adapter.{}", adapters::reference_name(&program.calls, param)),
     }
 }
 
@@ -123,7 +124,7 @@ fn check_inputs(
         let tokenizer = training.tokenizers.get(column).ok_or("a column has no tokenizer")?;
         let encodings = encode(tokenizer, &table.texts(column, rows), None, true)?;
         let own = name.strip_suffix("sequences").unwrap_or_default();
-        check_masks(account, expected, &format!("{prefix}.{own}").trim_end_matches('.').to_owned(), &encodings)?;
+        check_masks_of(account, expected, &format!("{prefix}.{own}"), &encodings)?;
     }
     let batch = training.batch(rows);
     let label = training.plan.inputs.iter().find(|input| matches!(input.source, InputSource::Class { .. } | InputSource::Real { .. }));
@@ -137,8 +138,9 @@ fn check_inputs(
 }
 
 /// What is trained: the same parameters under the same names.
-fn check_names(account: &mut Account, training: &Training, trajectory: &Json) -> Outcome<()> {
-    let mut found: Vec<String> = training.plan.params.iter().filter(|param| param.trainable).map(reference_name).collect();
+fn check_names(account: &mut Account, program: &Program, training: &Training, trajectory: &Json) -> Outcome<()> {
+    let mut found: Vec<String> =
+        training.plan.params.iter().filter(|param| param.trainable).map(|param| reference_name(program, param)).collect();
     let mut recorded = strings(&trajectory["trainable_parameters"])?;
     found.sort();
     recorded.sort();
@@ -147,20 +149,28 @@ fn check_names(account: &mut Account, training: &Training, trajectory: &Json) ->
 }
 
 /// Every tensor that training has changed in the reference; of those that are trained here, no other may be left.
-fn check_final_weights(account: &mut Account, training: &Training, expected: &Tensors) -> Outcome<()> {
+fn check_final_weights(account: &mut Account, program: &Program, training: &Training, expected: &Tensors) -> Outcome<()> {
+    let rate = training.plan.train.as_ref().map_or(0.0, |train| train.learning_rate);
     let values = training.memory.params.as_f32();
     let mut by_name = BTreeMap::new();
     for param in training.plan.params.iter().filter(|param| param.trainable) {
         let start = param.offset as usize / 4;
         let own: Vec<f64> = values[start..start + param.elements() as usize].iter().map(|value| f64::from(*value)).collect();
-        by_name.insert(reference_name(param), own);
+        by_name.insert(reference_name(program, param), own);
     }
     for name in expected.below("final.") {
         let found = by_name.remove(name).ok_or_else(|| format!("no trained parameter is `{name}` in the reference"))?;
-        account.close(&format!("final.{name}"), &found, &expected.get(&format!("final.{name}"))?.data, WEIGHTS);
+        let tolerance = if sees_no_gradient(name) { Tolerance { absolute: 20.0 * rate, relative: 0.0 } } else { WEIGHTS };
+        account.close(&format!("final.{name}"), &found, &expected.get(&format!("final.{name}"))?.data, tolerance);
     }
     account.equal("parameters that training changed here alone", &by_name.into_keys().collect::<Vec<_>>(), &Vec::new());
     Ok(())
+}
+
+/// A softmax does not see what all keys of a query have in common: the exact gradient of their offset is zero, and AdamW makes steps of the learning rate
+/// of its rounding.
+fn sees_no_gradient(name: &str) -> bool {
+    name.contains("cross_attention_layer") && name.ends_with(".key.bias")
 }
 
 /// A number; numbers that are not finite are recorded as texts.

@@ -5,7 +5,7 @@ use mgx_tests::golden::strings;
 use mgx_tests::network::EXPERIMENT;
 use serde_json::Value as Json;
 
-use crate::adapters;
+use crate::adapters::{self, Call};
 
 /// The file of the case's rows.
 pub const ROWS: &str = "rows.tsv";
@@ -17,11 +17,16 @@ pub struct Program {
     pub text: String,
     /// The columns of sequences, one for each backbone: their names in the case's batches.
     pub sequences: Vec<String>,
-    /// Name of the adapter, which is the path of the raw predictions.
-    pub adapter: String,
+    /// The fusion, if there is one, and the adapter.
+    pub calls: Vec<Call>,
 }
 
 impl Program {
+    /// Name of the adapter, which is the path of the raw predictions.
+    pub fn adapter(&self) -> &str {
+        self.calls.last().map_or("", |call| call.name)
+    }
+
     /// The names of the table's columns.
     pub fn header(&self) -> Vec<String> {
         self.sequences.iter().cloned().chain([LABELS.to_owned()]).collect()
@@ -38,34 +43,42 @@ pub fn program(spec: &Json) -> Outcome<Program> {
         Some(_) => strings(&spec["task_kwargs"]["backbone_order"])?.iter().map(|name| format!("{name}_sequences")).collect(),
         None => vec!["sequences".to_owned()],
     };
-    let [backbone] = backbones.as_slice() else { return Err("fusion of several backbones is not known".to_owned()) };
-    let backbone = Backbone::new(backbone, letters(spec, &sequences[0])?)?;
+    let backbones = backbones
+        .iter()
+        .zip(&sequences)
+        .map(|(backbone, column)| Backbone::new(backbone, letters(spec, column)?, has_empty(spec, column)))
+        .collect::<Outcome<Vec<_>>>()?;
     let task = Task::new(spec)?;
     let mut options = spec["adapter"].clone();
     options["out_features"] = Json::from(task.outputs);
     let class = spec["adapter"]["class"].as_str().ok_or("the case has no adapter")?;
-    let call = adapters::part(class, &options).ok_or_else(|| format!("the adapter `{class}` is not known"))?;
-    let adapter = call.split('(').next().unwrap_or(&call).to_owned();
-    let mut text = format!(
-        "use std::adapters::{adapter}\nuse std::backbones::{}\nuse std::optimizers::adamw\nuse std::tasks::{}\n",
-        backbone.name, task.name
-    );
+    let calls = adapters::calls(class, &options)?;
     let schedule = schedule(&spec["lr_scheduler"])?;
-    if let Some(schedule) = &schedule {
-        text.push_str(&format!("use std::schedules::{}\n", schedule.split('(').next().unwrap_or(schedule)));
-    }
-    text.push_str(&format!(
-        "\ndata rows = table(\"{ROWS}\") {{\n  {}: {}\n  {LABELS}: {}\n}}\n\n",
-        sequences[0], backbone.column, task.column
-    ));
-    text.push_str(&format!(
-        "experiment {EXPERIMENT} {{\n  encoder = {}\n  prediction = rows.{} |> encoder |> {call}\n  task = {}\n{}}}\n",
-        backbone.call,
-        sequences[0],
+    let mut imports: Vec<String> = calls.iter().map(Call::import).collect();
+    imports.extend(backbones.iter().map(|backbone| format!("use std::backbones::{}\n", backbone.name)));
+    imports.push(format!("use std::optimizers::adamw\nuse std::tasks::{}\n", task.name));
+    imports.extend(schedule.iter().map(|schedule| format!("use std::schedules::{}\n", schedule.split('(').next().unwrap_or(schedule))));
+    imports.dedup();
+    let columns: String = sequences.iter().zip(&backbones).map(|(name, backbone)| format!("  {name}: {}\n", backbone.column)).collect();
+    let encoders: String =
+        backbones.iter().enumerate().map(|(number, backbone)| format!("  encoder{number} = {}\n", backbone.call)).collect();
+    let flows: Vec<String> = sequences.iter().enumerate().map(|(number, name)| format!("rows.{name} |> encoder{number}")).collect();
+    let flow = calls.iter().fold(format!("({})", flows.join(", ")), |flow, call| format!("{flow} |> {}", call.text()));
+    let text = format!(
+        "{}\ndata rows = table(\"{ROWS}\") {{\n{columns}  {LABELS}: {}\n}}\n\n\
+         experiment {EXPERIMENT} {{\n{encoders}  prediction = {flow}\n  task = {}\n{}}}\n",
+        imports.concat(),
+        task.column,
         task.call,
         train(spec, schedule)?,
-    ));
-    Ok(Program { text, sequences, adapter })
+    );
+    Ok(Program { text, sequences, calls })
+}
+
+/// Has a column sequences without letters?
+fn has_empty(spec: &Json, key: &str) -> bool {
+    let mut all = ["batches", "eval_batches"].into_iter().flat_map(|batches| spec[batches].as_array().into_iter().flatten());
+    all.any(|batch| strings(&batch[key]).is_ok_and(|texts| texts.iter().any(String::is_empty)))
 }
 
 /// The letters of a column: those of RNA where there is a U.
@@ -84,8 +97,8 @@ struct Backbone {
 }
 
 impl Backbone {
-    /// `nucleotides` is `dna` or `rna`, for a family that reads either.
-    fn new(spec: &Json, nucleotides: &str) -> Outcome<Self> {
+    /// `nucleotides` is `dna` or `rna`, for a family that reads either; `empty`, whether the column has sequences without letters.
+    fn new(spec: &Json, nucleotides: &str, empty: bool) -> Outcome<Self> {
         let (name, column) = match (spec["family"].as_str(), nucleotides) {
             (Some("rnabert"), "rna") => ("aido_rna", "rna"),
             (Some("rnabert"), _) => ("aido_dna", "dna"),
@@ -101,7 +114,8 @@ impl Backbone {
                 other => return Err(format!("the option `{other}` of a backbone is not known")),
             }
         }
-        Ok(Self { name, call: format!("{name}({})", options.join(", ")), column: column.to_owned() })
+        let column = if empty { format!("{column}(empty = allow)") } else { column.to_owned() };
+        Ok(Self { name, call: format!("{name}({})", options.join(", ")), column })
     }
 }
 

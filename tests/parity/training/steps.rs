@@ -51,10 +51,10 @@ impl Training {
         let state = case.tensors("init_state.safetensors")?;
         let initial = |_, param: &ParamSpec| match param.weights {
             Some(_) => Ok(None),
-            None => Ok(Some(state.get(&reference_name(param))?.f32())),
+            None => Ok(Some(state.get(&reference_name(program, param))?.f32())),
         };
         network.fill(initial)?;
-        let node = result_of(&network, &program.adapter)?;
+        let node = result_of(&network, program.adapter())?;
         network.elaborated.graph.outputs.push(Output { name: RAW.to_owned(), node });
         let with_dropout = elaborate(&world, PROGRAM, &[], EXPERIMENT, true).map_err(|_| "the experiment does not check for training")?;
         let experiment = &network.elaborated;
