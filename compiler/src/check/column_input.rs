@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
-use mgx_ir::graph::{DType, Length, LengthId, Op};
-use mgx_ir::plan::{AlignedPlace, Alphabet, ColumnKind, ColumnSpec, InputSource, InputSpec, LengthPolicy, LengthSpec, StructureSpec};
+use mgx_ir::graph::{DType, LengthId, Op};
+use mgx_ir::plan::{AlignedPlace, Alphabet, ColumnKind, ColumnSpec, InputSource, InputSpec, LengthPolicy, StructureSpec};
 
 use super::Checker;
-use super::size::{Atom, Size};
+use super::size::Size;
 use super::tokenizer::one_token_a_letter;
 use super::value::{AppliedBackbone, Column, Instance, PendingBackbone, Reads, Tensor, TokenLayout, Value};
 use crate::syntax::ast::{ItemKind, MemberKind, Name};
@@ -235,36 +235,18 @@ impl Checker<'_> {
             fixed.filter(|tokens| applied.policy == LengthPolicy::Truncate || applied.max_length.is_none_or(|most| *tokens <= most));
         let fixed = fixed.map(|tokens| applied.max_length.map_or(tokens, |most| tokens.min(most)));
         let name = format!("{}.{}.ids", applied.name, column_name);
-        let (size, source) = match fixed {
-            Some(tokens) => (
-                Size::constant(tokens as i64),
-                InputSource::FixedTokens {
-                    data: column.data as u32,
-                    column: column_name.to_owned(),
-                    tokenizer: applied.tokenizer as u32,
-                    tokens,
-                },
-            ),
-            None => {
-                let id = LengthId(self.experiment.lengths.len() as u32);
-                self.experiment.lengths.push(LengthSpec {
-                    name: column_name.to_owned(),
-                    data: column.data as u32,
-                    column: column_name.to_owned(),
-                    tokenizer: applied.tokenizer as u32,
-                    max_length: applied.max_length,
-                    policy: applied.policy,
-                    own_cell: false,
-                });
-                if let Some(emission) = self.emission.as_mut() {
-                    emission.graph.lengths.push(Length { name: column_name.to_owned() });
-                }
-                (Size::atom(Atom::Length(id, column_name.to_owned())), InputSource::Tokens { length: id })
-            }
+        let Some(tokens) = fixed else {
+            let (length, axis) = self.token_axis("seq", column_name, column, applied, layout, false);
+            return Some(self.input(name, InputSource::Tokens { length }, DType::I32, axis));
         };
-        let axis = self.new_axis("seq", size);
+        let axis = self.new_axis("seq", Size::constant(tokens as i64));
         self.axes[axis.0 as usize].layout = Some(layout);
-        self.experiment.inputs.push(InputSpec { name: name.clone(), source });
-        Some(self.emit(Op::Input { name }, &[], DType::I32, vec![axis], true))
+        let source = InputSource::FixedTokens {
+            data: column.data as u32,
+            column: column_name.to_owned(),
+            tokenizer: applied.tokenizer as u32,
+            tokens,
+        };
+        Some(self.input(name, source, DType::I32, axis))
     }
 }
