@@ -98,6 +98,27 @@ impl Encoder {
     }
 }
 
+/// The recorded hidden states through the option that users have: `hidden_states = [0, 1, …]` in the call of the backbone.
+pub fn check_states(
+    account: &mut Account,
+    case: &Case,
+    expected: &Tensors,
+    batches: &[Recorded],
+    (kind, backbone): (&str, &str),
+) -> Outcome<()> {
+    let layers = recorded_layers(expected)?;
+    let call = backbone.strip_suffix(')').ok_or("the backbone has no options")?;
+    let numbers: Vec<String> = (0..=layers).map(|layer| layer.to_string()).collect();
+    let call = format!("{call}, hidden_states = [{}])", numbers.join(", "));
+    let world = TestWorld { root: case.folder.clone(), ..TestWorld::default() };
+    let encoder = Encoder::new(world, kind, &call, "out.hidden_states")?;
+    let tap = |layer| {
+        let node = encoder.network.output(&format!("embedding_layer_{layer}"))?;
+        Ok(Tap { recorded: format!("hidden_states.{layer}"), node, by_token: true })
+    };
+    encoder.check(account, case, expected, batches, &(0..=layers).map(tap).collect::<Outcome<Vec<_>>>()?)
+}
+
 fn compare(
     account: &mut Account,
     case: &Case,

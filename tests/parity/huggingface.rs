@@ -5,7 +5,7 @@ use mgx_tests::compare::Account;
 use mgx_tests::golden::{Case, strings};
 use mgx_tests::world::TestWorld;
 
-use crate::encoder::{Encoder, Recorded, Tap, recorded_layers};
+use crate::encoder::{Encoder, Recorded, Tap, check_states, recorded_layers};
 use crate::old_names;
 use crate::tokens::{check_masks, check_tokens, encode};
 
@@ -37,6 +37,7 @@ pub fn run(case: &Case) -> Outcome<String> {
     let logits = encoder.network.elaborated.graph.outputs.first().ok_or("no output")?.node;
     taps.push(Tap { recorded: "last_hidden_state".to_owned(), node: logits, by_token });
     encoder.check(&mut account, case, &expected, &batches, &taps)?;
+    check_states(&mut account, case, &expected, &batches, ("text", backbone))?;
     old_names::check(&mut account, case, "text", backbone, "out.logits", &encoder)?;
     // The same checkpoint without its head.
     let bare = Encoder::new(world, "text", "huggingface(weights = folder(\".\"))", "out")?;

@@ -6,6 +6,7 @@
 
 mod adapters;
 mod cells;
+mod contacts;
 mod encoder;
 mod genomic;
 mod heads;

@@ -7,7 +7,7 @@ use mgx_tests::machine::{Machine, Request, SCALE, losses};
 use mgx_tests::world::TestWorld;
 use serde_json::Value as Json;
 
-use crate::encoder::{Encoder, Recorded, Tap, recorded_layers};
+use crate::encoder::{Encoder, Recorded, Tap, check_states, recorded_layers};
 use crate::old_names;
 use crate::tokens::{check_masks, check_tokens, encode};
 
@@ -89,6 +89,7 @@ fn run(case: &Case, family: &Family) -> Outcome<String> {
     let batches = encoded(&mut account, case, &encoder, family, &expected, &other)?;
     encoder.check(&mut account, case, &expected, &batches, &taps(&encoder, family, recorded_layers(&expected)?)?)?;
     gradients(&mut account, case, &encoder, family, &expected)?;
+    check_states(&mut account, case, &expected, &batches, (family.kind, family.backbone))?;
     old_names::check(&mut account, case, family.kind, family.backbone, "out.logits", &encoder)?;
     account.equal("recorded tensors that were not compared", &expected.forgotten(), &Vec::new());
     account.finish()

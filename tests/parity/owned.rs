@@ -4,7 +4,8 @@ use mgx_tests::Outcome;
 use mgx_tests::golden::Case;
 
 use crate::{
-    adapters, cells, genomic, heads, huggingface, inference, masked_lm, multimolecule, onehot, pretrained, program, retrieval, training,
+    adapters, cells, contacts, genomic, heads, huggingface, inference, masked_lm, multimolecule, onehot, pretrained, program, retrieval,
+    training,
 };
 
 /// What a case is for this version.
@@ -48,6 +49,7 @@ pub fn standing(case: &Case) -> Standing {
         "rnabert" => return Standing::Owned(masked_lm::rnabert),
         "fm4bio" if case.spec.get("rag").is_some() => return Standing::Owned(retrieval::run),
         "fm4bio" => return Standing::Owned(masked_lm::fm4bio),
+        "esm_contacts" => return Standing::Owned(contacts::run),
         "esm2" => return Standing::Owned(masked_lm::esm),
         "program" => return Standing::Owned(program::run),
         "borzoi" => return Standing::Owned(genomic::borzoi),

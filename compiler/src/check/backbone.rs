@@ -16,7 +16,7 @@ use super::value::{AppliedBackbone, Env, Instance, Pending, PendingBackbone, Rea
 use crate::syntax::ast::{Arg, Body, Expr, ExprKind, ItemKind, Name};
 
 /// Options that every backbone has, besides those of its declaration and its network.
-const BACKBONE_OPTIONS: [&str; 5] = ["max_length", "too_long", "frozen", "from_scratch", "weights"];
+const BACKBONE_OPTIONS: [&str; 6] = ["max_length", "too_long", "frozen", "from_scratch", "weights", "hidden_states"];
 
 pub const BACKBONE_FIELDS: [&str; 10] =
     ["input", "tokenizer", "weights", "expects", "prefixes", "aliases", "ignore", "optional", "max_length", "positions"];
@@ -98,6 +98,8 @@ impl Checker<'_> {
             (_, Value::Error) => return Value::Error,
             ("frozen" | "from_scratch", Value::Bool(Some(_))) | ("max_length", Value::Int { .. } | Value::None) => return value,
             ("weights", Value::Weights(_) | Value::None) => return value,
+            ("hidden_states", Value::List(items)) if items.iter().all(|item| matches!(item, Value::Int { .. })) => return value,
+            ("hidden_states", _) => "a list of whole numbers, such as `[0, 6]`",
             ("frozen", _) => "`true`, `false` or a list of names of parts",
             ("from_scratch", _) => "`true` or `false`",
             ("max_length", _) => "a whole number or `none`",

@@ -71,7 +71,13 @@ impl Checker<'_> {
             [(_, only)] if wanted.len() <= 1 => vec![(None, Value::Tensor(only.clone()), place)],
             _ => inputs.into_iter().map(|(name, tensor)| (Some(Name { text: name, span: place }), Value::Tensor(tensor), place)).collect(),
         };
-        self.call_instance(&applied.instance, "forward", args, span)
+        let wanted = backbone.args.iter().find(|(name, ..)| name == "hidden_states").map(|(_, wanted, place)| (wanted.clone(), *place));
+        self.recording.asked = wanted.is_some();
+        let value = self.call_instance(&applied.instance, "forward", args, span);
+        match wanted {
+            Some((wanted, place)) => self.with_states(value, &wanted, place),
+            None => value,
+        }
     }
 
     /// Has a column the structures that a network takes (its parameter `structure` is their number of features), and no others?

@@ -77,7 +77,7 @@ impl Checker<'_> {
             ExprKind::Name(name) => self.eval_name(name, expr.span, scope),
             ExprKind::Member(base, name) => {
                 let base_value = self.eval(base, scope);
-                self.member(&base_value, name, base.span, scope)
+                self.member(&base_value, name, base.span)
             }
             ExprKind::Index(base, index) => self.eval_index(base, index, scope),
             ExprKind::Call(callee, args) => self.eval_call(callee, args, expr.span, scope),
@@ -218,7 +218,7 @@ impl Checker<'_> {
         self.report(diagnostic);
     }
 
-    fn member(&mut self, base: &Value, name: &Name, base_span: Span, _scope: &Scope) -> Value {
+    pub fn member(&mut self, base: &Value, name: &Name, base_span: Span) -> Value {
         let known: Vec<String> = match base {
             Value::Record(fields) => {
                 if let Some((_, value)) = fields.iter().find(|(other, _)| *other == name.text) {

@@ -50,8 +50,64 @@ impl Checker<'_> {
         if let Some(value) = self.call_sibling(callee, args, span, scope) {
             return value;
         }
-        let head = self.eval(callee, scope);
+        let head = match &callee.kind {
+            ExprKind::Member(base, name) => {
+                let base_value = self.eval(base, scope);
+                if let Some(value) = self.call_member(&base_value, name, args, span, scope) {
+                    return value;
+                }
+                self.member(&base_value, name, base.span)
+            }
+            _ => self.eval(callee, scope),
+        };
         self.call_value(&head, callee, args, span, scope)
+    }
+
+    /// `attention.probabilities(x)`: a function of a part, if it has one of this name. Of repeated parts, each gets one of a list of values, and a list comes back.
+    fn call_member(&mut self, base: &Value, name: &Name, args: &[Arg], span: Span, scope: &mut Scope) -> Option<Value> {
+        let has = |checker: &Self, instance: &Instance| match &checker.library.item(instance.item).kind {
+            ItemKind::Module(module) => member_function(module, &name.text).is_some() && instance.env.borrow().get(&name.text).is_none(),
+            _ => false,
+        };
+        match base {
+            Value::Part(instance) if has(self, instance) => {
+                let args = self.eval_args(None, args, scope);
+                let value = self.call_instance(instance, &name.text, args, span);
+                self.give_states(scope, span);
+                Some(value)
+            }
+            Value::Parts(parts) if parts.first().is_some_and(|part| has(self, part)) => {
+                let args = self.eval_args(None, args, scope);
+                let Some((_, Value::List(items), place)) = args.first() else {
+                    if !args.iter().any(|(_, value, _)| value.is_error()) {
+                        let message = format!("`{}` of repeated parts takes a list with a value for each of them", name.text);
+                        self.report(
+                            Diagnostic::error("E0208", message).label(span, "in this call").help("`steps(layer, x)` gives such a list"),
+                        );
+                    }
+                    return Some(Value::Error);
+                };
+                let (items, place) = (Rc::clone(items), *place);
+                let values = parts.iter().zip(items.iter()).map(|(part, item)| {
+                    let mut args = args.clone();
+                    args[0] = (None, item.clone(), place);
+                    self.call_instance(part, &name.text, args, span)
+                });
+                Some(Value::List(Rc::new(values.collect())))
+            }
+            _ => None,
+        }
+    }
+
+    /// What goes into repeated parts, and what comes out of each.
+    pub fn steps(&mut self, parts: &[Rc<Instance>], mut args: Vec<(Option<Name>, Value, Span)>, span: Span) -> Vec<Value> {
+        let mut values = vec![args[0].1.clone()];
+        for part in parts {
+            let result = self.call_instance(part, "forward", args.clone(), span);
+            values.push(result.clone());
+            args[0].1 = result;
+        }
+        values
     }
 
     /// A call of another function of the same part, by its bare name.
@@ -97,20 +153,20 @@ impl Checker<'_> {
             Value::Part(instance) => {
                 let instance = Rc::clone(instance);
                 let args = self.eval_args(first, args, scope);
-                self.call_instance(&instance, "forward", args, span)
+                let value = self.call_instance(&instance, "forward", args, span);
+                self.give_states(scope, span);
+                value
             }
             Value::Parts(parts) => {
                 let parts = Rc::clone(parts);
-                let mut args = self.eval_args(first, args, scope);
+                let args = self.eval_args(first, args, scope);
                 if args.is_empty() {
                     self.report(Diagnostic::error("E0207", "a repeated part needs its input").label(span, "no argument"));
                     return Value::Error;
                 }
-                for part in parts.iter() {
-                    let result = self.call_instance(part, "forward", args.clone(), span);
-                    args[0].1 = result;
-                }
-                args.swap_remove(0).1
+                let mut values = self.steps(&parts, args, span);
+                self.record_states(&parts, &values, scope, span);
+                values.pop().unwrap_or(Value::Error)
             }
             Value::Pending(_) | Value::Backbone(_) => {
                 let inputs = self.eval_args(first, args, scope).into_iter().map(|(_, value, span)| (value, span)).collect();
@@ -184,13 +240,16 @@ impl Checker<'_> {
             return Value::Error;
         };
         let callee = Callee { function, name: &handle.name.text, file: instance.item.file, instance: Some(instance) };
+        self.enter_part();
         let value = self.call_function(callee, args, span);
-        self.leave(value, instance)
+        let value = self.leave(value, instance);
+        self.leave_part(instance, &value);
+        value
     }
 }
 
 /// A function of a module.
-fn member_function<'a>(module: &'a Module, name: &str) -> Option<&'a Function> {
+pub fn member_function<'a>(module: &'a Module, name: &str) -> Option<&'a Function> {
     module.members.iter().find_map(|member| match &member.kind {
         MemberKind::Function(function) if member.name.text == name => Some(function),
         _ => None,

@@ -19,6 +19,7 @@ mod data;
 mod experiment;
 mod expr;
 mod gene_tokenizer;
+mod hidden_states;
 mod instance;
 mod invoke;
 mod library;
@@ -128,6 +129,7 @@ pub struct Checker<'w> {
     /// Where the program names that folder.
     weights_span: Option<Span>,
     experiment: experiment::ExperimentState,
+    recording: hidden_states::Recording,
 }
 
 /// As many findings are kept; nobody reads more.
@@ -251,6 +253,7 @@ impl<'w> Checker<'w> {
             weights_folder: None,
             weights_span: None,
             experiment: experiment::ExperimentState::default(),
+            recording: hidden_states::Recording::default(),
         }
     }
 

@@ -64,6 +64,7 @@ impl Checker<'_> {
         }
         let Some(slots) = self.arrange(&handle.name.text, &module.params, args, expr.span) else { return };
         let mut task_scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
+        let has_loss = module.members.iter().any(|member| member.name.text == "loss");
         let mut targets = Vec::new();
         let mut tensors: Vec<(Tensor, Span)> = Vec::new();
         let mut bound = Vec::new();
@@ -76,7 +77,9 @@ impl Checker<'_> {
                     return;
                 }
             };
-            let value = self.coerce(&param.name.text, value, param.ty.as_ref(), place);
+            // A task that only writes takes several values for one.
+            let several = !has_loss && matches!(value, Value::Record(_)) && param.ty.as_ref().is_some_and(|ty| tensor_type(ty).is_some());
+            let value = if several { value } else { self.coerce(&param.name.text, value, param.ty.as_ref(), place) };
             let value = match (value, param.ty.as_ref().and_then(tensor_type)) {
                 (Value::Error, _) => return,
                 (Value::Column(column), Some((_, axes))) => {
@@ -100,6 +103,17 @@ impl Checker<'_> {
                         }
                         None => return,
                     }
+                }
+                (Value::Record(fields), Some((_, axes))) => {
+                    let mut named = Vec::new();
+                    for (name, value) in fields.iter() {
+                        let value = self.coerce(name, value.clone(), param.ty.as_ref(), place);
+                        let Value::Tensor(tensor) = value else { return };
+                        let given = Given { tensor: &tensor, span: place, param: &param.name };
+                        let Some(tensor) = self.match_axes(axes, given, &mut task_scope, None, &mut bound) else { return };
+                        named.push((name.clone(), Value::Tensor(tensor)));
+                    }
+                    Value::Record(Rc::new(named))
                 }
                 (Value::Column(column), None) => {
                     let spec = &self.experiment.tables[column.data].spec.columns[column.column];
@@ -224,6 +238,17 @@ impl Checker<'_> {
                 }
                 MemberKind::Output(expr) => {
                     let value = self.eval(expr, scope);
+                    if let Value::Record(fields) = &value {
+                        for (name, value) in fields.iter() {
+                            let Some(tensor) = self.operand(value, Some(DType::F32), expr.span) else { return };
+                            let name = format!("{}_{name}", member.name.text);
+                            if let (Some(emission), Some(node)) = (self.emission.as_mut(), tensor.node) {
+                                emission.graph.outputs.push(Output { name: name.clone(), node });
+                            }
+                            task.outputs.push(OutputSpec { name, kind: OutputKind::Embedding });
+                        }
+                        continue;
+                    }
                     let Some(tensor) = self.operand(&value, Some(DType::F32), expr.span) else { return };
                     let classes = tensor.axes.last().and_then(|axis| self.axis(*axis).classes.clone());
                     let kind = match classes {

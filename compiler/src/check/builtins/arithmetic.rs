@@ -7,7 +7,7 @@ use super::super::Checker;
 use super::super::expr::Scope;
 use super::super::value::{AxisRef, Tensor, Value};
 use super::{Given, axes_of, axis_of, tensor, wrong};
-use crate::syntax::ast::{Expr, ExprKind};
+use crate::syntax::ast::{BinaryOperator, Expr, ExprKind};
 
 pub fn elementwise(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
     let (op, number): (UnaryOp, fn(f64) -> f64) = match given.name {
@@ -104,10 +104,21 @@ pub fn reduction(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut S
         return Some(Value::Tensor(if batch { checker.reduce_batch(op, &x, &axes) } else { checker.reduce(op, &x, &axes) }));
     }
     match given.name {
+        "sum" if matches!(given.positional.first(), Some((Value::List(_), _))) => sum_of_list(checker, given),
         "max" => two_numbers(checker, given, BinaryOp::Max, f64::max),
         "min" => two_numbers(checker, given, BinaryOp::Min, f64::min),
         _ => wrong(checker, given, "a tensor and `over = axis`"),
     }
+}
+
+/// `sum(list)`: its elements added, from the first on.
+fn sum_of_list(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let Some((Value::List(items), place)) = given.positional.first() else { return None };
+    let (items, place) = (std::rc::Rc::clone(items), *place);
+    let Some((first, rest)) = items.split_first() else { return Some(Value::Float(Some(0.0))) };
+    Some(
+        rest.iter().fold(first.clone(), |sum, item| checker.binary_operator(BinaryOperator::Add, given.span, (&sum, place), (item, place))),
+    )
 }
 
 /// The axes that are reduced, and whether all samples are: `over = (batch, seq)`, where nothing of the program is called `batch`.

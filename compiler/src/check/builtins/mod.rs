@@ -67,6 +67,7 @@ pub const NAMES: &[&str] = &[
     "slice",
     "split",
     "sqrt",
+    "steps",
     "sum",
     "tail",
     "tanh",
@@ -112,7 +113,7 @@ fn signature(name: &str) -> (&'static [&'static str], usize) {
         "windows" => (&["stride", "dilation", "before", "fill"], 1),
         "folder" => (&["file"], 1),
         "hub" => (&["revision", "file"], 1),
-        "concat" => (&[], usize::MAX),
+        "concat" | "steps" => (&[], usize::MAX),
         "select" | "gene_list" => (&[], 3),
         "round" | "file" | "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" => (&[], 2),
         _ => (&[], 1),
@@ -192,6 +193,7 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
         "concat" => shapes::concat(checker, given, scope),
         "windows" => shapes::windows(checker, given, scope),
         "route" => route(checker, given),
+        "steps" => steps(checker, given),
         "gather" => shapes::gather(checker, given, scope),
         "residues" => shapes::residues(checker, given, scope),
         "positions" => {
@@ -257,6 +259,16 @@ fn route(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
         return None;
     }
     Some(checker.route(&x, &chosen, &parts, given.span))
+}
+
+/// `steps(layer, x, …)`: `x`, and what comes out of each of repeated parts that are applied one after another.
+fn steps(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let [(Value::Parts(parts), _), _, ..] = given.positional.as_slice() else {
+        return wrong(checker, given, "parts that are repeated, and the input of the first");
+    };
+    let parts = std::rc::Rc::clone(parts);
+    let args = given.positional[1..].iter().map(|(value, place)| (None, value.clone(), *place)).collect();
+    Some(Value::List(std::rc::Rc::new(checker.steps(&parts, args, given.span))))
 }
 
 fn wrong(checker: &mut Checker<'_>, given: &Given<'_>, what: &str) -> Option<Value> {
