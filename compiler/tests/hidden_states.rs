@@ -47,6 +47,49 @@ fn states_are_outputs_by_the_number_of_their_layer() {
     assert_eq!(outputs("aido_protein_debug(hidden_states = [1])"), ["embedding_layer_1"]);
 }
 
+/// The states of every encoder have the axes of what it gives: they can be added.
+#[test]
+fn states_have_the_axes_of_the_result() {
+    let small = "hidden = 16, layers = 2, heads = 2, ffn = 16";
+    let cases = [
+        ("protein", format!("esm2_8m(weights = none, {small}")),
+        ("protein", format!("aido_protein_16b(weights = none, {small}")),
+        ("protein", format!("aido_protein_masked_lm(from_scratch = true, {small}")),
+        ("alignment", format!("aido_protein_rag_3b(weights = none, {small}")),
+        ("rna", format!("aido_rna_650m(weights = none, {small}")),
+        ("rna", format!("aido_rna_sequence_classifier(from_scratch = true, {small}")),
+        ("text", "bert(weights = folder(\"model\")".to_owned()),
+        ("text", "roberta_masked_lm(weights = folder(\"model\")".to_owned()),
+        ("counts", format!("aido_cell_3m(weights = none, {small}")),
+        ("counts", format!("aido_tissue_3m(weights = none, {small}")),
+        ("counts", "scfoundation(weights = none, hidden = 16, layers = 2, heads = 2".to_owned()),
+        ("counts", format!("geneformer(from_scratch = true, {small}, layer = -1")),
+    ];
+    for (kind, encoder) in cases {
+        let name = encoder.split('(').next().expect("a name");
+        let mut files = Files::default();
+        files.0.insert("t.csv".to_owned(), "sequence,x,y,A1BG,A1CF\n".to_owned());
+        files.0.insert("model/config.json".to_owned(), CONFIG.to_owned());
+        files.0.insert("model/vocab.txt".to_owned(), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n".to_owned());
+        let kind = if name == "aido_tissue_3m" { "counts(neighbors = 2, x = \"x\", y = \"y\")" } else { kind };
+        let program = format!(
+            "use std::backbones::{name}\nuse std::tasks::embed\ndata t = table(\"t.csv\") {{\n  sequence: {kind}\n}}\n\
+             experiment e {{\n  out  = t.sequence |> {encoder}, hidden_states = [0, 1, 2])\n  \
+             states = out.hidden_states\n  task = embed(out.hidden + states.layer_0 + states.layer_1 + states.layer_2)\n}}\n"
+        );
+        files.0.insert("e.mgx".to_owned(), program);
+        let checked = check(&files, "e.mgx", &[]);
+        let found = mgx_diag::render(&checked.diagnostics, &checked.sources, false);
+        assert!(checked.is_ok(), "{encoder}:\n{found}");
+        let graph = &checked.experiments[0].graph;
+        let output = graph.outputs.first().expect("an output").node;
+        assert_eq!(graph.nodes[output.0 as usize].ty.axes.len(), 2, "{encoder}: the sum has more axes than a state");
+    }
+}
+
+/// A small encoder of texts.
+const CONFIG: &str = r#"{"vocab_size": 8, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 20}"#;
+
 #[test]
 fn attention_is_stored_only_for_contacts() {
     let of = |options: &str, result: &str| {

@@ -35,12 +35,12 @@ struct States {
 
 impl Checker<'_> {
     /// A function of a part begins.
-    pub fn enter_part(&mut self) {
+    pub fn enter_states(&mut self) {
         self.recording.depth += 1;
     }
 
     /// A function of a part ends with `value`: what was taken down is seen by the axes outside it.
-    pub fn leave_part(&mut self, instance: &Instance, value: &Value) {
+    pub fn leave_states(&mut self, instance: &Instance, value: &Value) {
         let depth = self.recording.depth;
         self.recording.depth = depth - 1;
         let Some(mut states) = self.recording.states.take_if(|states| states.depth == depth) else { return };

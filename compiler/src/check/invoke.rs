@@ -240,10 +240,10 @@ impl Checker<'_> {
             return Value::Error;
         };
         let callee = Callee { function, name: &handle.name.text, file: instance.item.file, instance: Some(instance) };
-        self.enter_part();
+        self.enter_states();
         let value = self.call_function(callee, args, span);
         let value = self.leave(value, instance);
-        self.leave_part(instance, &value);
+        self.leave_states(instance, &value);
         value
     }
 }
