@@ -39,13 +39,13 @@ impl Data {
     /// # Errors
     /// Those of `mgx-data`: E0510 to E0534.
     pub fn read(source: &DataSource) -> Result<Self, Diagnostic> {
-        let wanted = |kind: &ColumnKind| source.labels || !matches!(kind, ColumnKind::Class { .. } | ColumnKind::Real);
+        let wanted = |kind: &ColumnKind| source.labels || !kind.is_label();
         let tables: Vec<Table> = source
             .data
             .iter()
             .map(|spec| Table::read_columns(spec, source.folder, |column| wanted(&column.kind)))
             .collect::<Result<_, _>>()?;
-        let inputs: Vec<InputSpec> = source.inputs.iter().filter(|input| source.labels || !is_label(input)).cloned().collect();
+        let inputs: Vec<InputSpec> = source.inputs.iter().filter(|input| source.labels || !input.source.is_label()).cloned().collect();
         let builder = InputBuilder::new(source.tokenizers, source.lengths, &inputs, &tables)?;
         let main = main_table(source.lengths, &inputs);
         let missing =
@@ -122,23 +122,7 @@ fn fixed_length(input: &InputSpec) -> u64 {
     }
 }
 
-fn is_label(input: &InputSpec) -> bool {
-    matches!(input.source, InputSource::Class { .. } | InputSource::Real { .. })
-}
-
 /// The index of the table that lengths and inputs read; [`InputBuilder::new`] has made sure that it is one.
 fn main_table(lengths: &[LengthSpec], inputs: &[InputSpec]) -> usize {
-    let of_input = |input: &InputSpec| match input.source {
-        InputSource::Tokens { .. }
-        | InputSource::TokenCounts { .. }
-        | InputSource::TokenTotals { .. }
-        | InputSource::TokenPlaces { .. }
-        | InputSource::TokenStructures { .. }
-        | InputSource::TokenCells { .. } => None,
-        InputSource::FixedTokens { data, .. }
-        | InputSource::AllCounts { data, .. }
-        | InputSource::Class { data, .. }
-        | InputSource::Real { data, .. } => Some(data),
-    };
-    lengths.first().map(|length| length.data).or_else(|| inputs.iter().find_map(of_input)).unwrap_or(0) as usize
+    lengths.first().map(|length| length.data).or_else(|| inputs.iter().find_map(|input| input.source.data())).unwrap_or(0) as usize
 }

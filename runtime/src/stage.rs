@@ -2,56 +2,17 @@
 
 use std::time::Instant;
 
-use mgx_data::{Part, Predictions as Scores, Targets, Values, evaluation_batches, metric};
+use mgx_data::{Part, evaluation_batches};
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::MetricSpec;
-use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::interrupt::interrupted;
 use crate::memory::{check_inputs, fault};
+use crate::metrics::Metrics;
 use crate::outputs::{Collected, Collector, places};
 use crate::predictions::Predictions;
 use crate::programs::Stage;
 use crate::progress::{Progress, rate};
 use crate::session::Session;
-
-/// The loss and the metrics of a part.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Metrics {
-    /// Mean over the rows.
-    pub loss: f64,
-    /// By name, in the order of the task; not a number where a metric is not defined.
-    pub values: Vec<(String, f64)>,
-    pub rows: u64,
-    pub seconds: f64,
-}
-
-impl Metrics {
-    /// `loss` or a metric.
-    pub fn get(&self, name: &str) -> Option<f64> {
-        if name == "loss" {
-            return Some(self.loss);
-        }
-        self.values.iter().find(|(metric, _)| metric == name).map(|(_, value)| *value)
-    }
-
-    /// `loss 0.1234  accuracy 0.9`, for people.
-    pub fn line(&self) -> String {
-        let mut line = format!("loss {:.4}", self.loss);
-        for (name, value) in &self.values {
-            line.push_str(&format!("  {name} {value:.4}"));
-        }
-        line
-    }
-
-    /// The loss and the metrics as JSON; `null` where one is not defined.
-    pub fn to_json(&self) -> Map<String, Value> {
-        std::iter::once(("loss".to_owned(), self.loss.into()))
-            .chain(self.values.iter().map(|(name, value)| (name.clone(), (*value).into())))
-            .collect()
-    }
-}
 
 /// What evaluating a part gives.
 #[derive(Clone, Debug)]
@@ -67,7 +28,7 @@ pub struct Evaluation {
 pub(crate) enum Keep {
     /// Those that a metric needs.
     Metrics,
-    /// All of the task's.
+    /// All of the task's; metrics come with those of each label or output, and with their intervals.
     All,
 }
 
@@ -113,38 +74,13 @@ impl Session {
         let losses = outputs.pop().ok_or_else(|| fault("it has no loss"))?;
         // Summed in the order of the rows, so that the batches do not matter.
         let total: f64 = losses.rows.iter().flatten().map(|loss| f64::from(*loss)).sum();
-        let values = self.plan.metrics.iter().map(|spec| Ok((spec.name.clone(), self.metric(spec, rows, &outputs)?)));
         let metrics = Metrics {
             loss: total / rows.len() as f64,
-            values: values.collect::<Result<_, Diagnostic>>()?,
+            values: self.metrics(rows, &outputs, keep == Keep::All)?,
             rows: rows.len() as u64,
             seconds: start.elapsed().as_secs_f64(),
         };
         Ok(Some((metrics, Predictions { rows: rows.to_vec(), outputs })))
-    }
-
-    fn metric(&self, spec: &MetricSpec, rows: &[u64], outputs: &[Collected]) -> Result<f64, Diagnostic> {
-        let prediction = outputs
-            .iter()
-            .find(|output| output.name == spec.prediction)
-            .ok_or_else(|| fault(format_args!("metric `{}` is of `{}`, which is no output", spec.name, spec.prediction)))?;
-        let column = self.data.table().column(&spec.target);
-        let column = column.ok_or_else(|| fault(format_args!("metric `{}` is of `{}`, which was not read", spec.name, spec.target)))?;
-        let values = prediction.flat();
-        let scores = Scores { values: &values, width: prediction.width };
-        Ok(match &column.values {
-            Values::Class(classes) => {
-                let targets: Vec<i32> = rows.iter().map(|row| classes.value(*row as usize)).collect();
-                metric(spec.kind, scores, Targets::Classes(&targets))
-            }
-            Values::Real(numbers) => {
-                let targets: Vec<f64> = rows.iter().map(|row| numbers.value(*row as usize)).collect();
-                metric(spec.kind, scores, Targets::Real(&targets))
-            }
-            Values::Text(_) | Values::Alignment(_) | Values::Counts(_) => {
-                return Err(fault(format_args!("metric `{}` compares with what is no label", spec.name)));
-            }
-        })
     }
 
     /// Runs a program over rows and keeps some outputs, in the order of `names`; nothing if it was interrupted.

@@ -23,6 +23,7 @@ impl Session {
         report.insert("rows".to_owned(), evaluation.metrics.rows.into());
         report.insert("parameters".to_owned(), json!(self.source()));
         report.insert("metrics".to_owned(), Value::Object(metrics.clone()));
+        report.append(&mut evaluation.metrics.details());
         run.write_json(TEST, &report)?;
         let step = match self.source() {
             Some(Source::Checkpoint { step, .. } | Source::Training { step }) => (*step).into(),

@@ -31,8 +31,7 @@ const NOT_YET: &[(&str, &str)] = &[
     ("train_mlm", "training with masks"),
     ("train_mm", "LoRA and several outputs of a regression"),
     ("train_pairwise", "pairwise tasks"),
-    ("train_seqcls", "LoRA and multi-label tasks"),
-    ("train_seqreg_multi", "several outputs of a regression"),
+    ("train_seqcls", "LoRA"),
     ("train_tokcls", "labels of tokens"),
     ("zeroshot", "zero-shot scores"),
 ];

@@ -160,7 +160,7 @@ impl Checker<'_> {
                 | ("enum", value @ Value::Variant(_))
                 | ("weights", value @ Value::Weights(_))
                 | ("part", value @ (Value::Part(_) | Value::Parts(_) | Value::Pending(_)))
-                | ("class" | "real", value @ (Value::Column(_) | Value::Tensor(_)))
+                | ("class" | "labels" | "contacts" | "real", value @ (Value::Column(_) | Value::Tensor(_)))
                 | ("axis", value @ (Value::Int { axis: Some(_), .. } | Value::Tuple(_)))
                 | ("f" | "i" | "b" | "Tokens", value @ (Value::Tensor(_) | Value::Int { .. } | Value::Float(_) | Value::Absent)) => {
                     return value;
@@ -207,7 +207,7 @@ impl Checker<'_> {
                     self.mismatch(name, "the name of an axis", &other, ty, span);
                     return Value::Error;
                 }
-                ("class" | "real", other) => {
+                ("class" | "labels" | "contacts" | "real", other) => {
                     self.mismatch(name, "a label column", &other, ty, span);
                     return Value::Error;
                 }
@@ -239,7 +239,9 @@ impl Checker<'_> {
             TypeExprKind::Optional(inner) | TypeExprKind::List(inner) => return self.known_type(inner),
             TypeExprKind::Record(fields) => return fields.iter().all(|(_, ty)| self.known_type(ty)),
             TypeExprKind::Error => return false,
-            TypeExprKind::Named { name, axes: Some(_), .. } if ["f", "i", "b", "Tokens", "class", "real"].contains(&name.text.as_str()) => {
+            TypeExprKind::Named { name, axes: Some(_), .. }
+                if ["f", "i", "b", "Tokens", "class", "labels", "contacts", "real"].contains(&name.text.as_str()) =>
+            {
                 return true;
             }
             TypeExprKind::Named { name, axes: None, .. } if TYPES.contains(&name.text.as_str()) => return true,

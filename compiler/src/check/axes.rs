@@ -25,7 +25,7 @@ pub fn tensor_type(ty: &TypeExpr) -> Option<(DType, &[AxisExpr])> {
         "f" => DType::F32,
         "i" | "class" | "Tokens" => DType::I32,
         "b" => DType::Bool,
-        "real" => DType::F32,
+        "real" | "labels" => DType::F32,
         _ => return None,
     };
     Some((dtype, axes))

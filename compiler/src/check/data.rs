@@ -23,7 +23,7 @@ pub struct Table {
     pub header: Vec<String>,
 }
 
-const COLUMN_TYPES: &str = "dna, rna, protein, text, alignment, class(…), real, counts, id";
+const COLUMN_TYPES: &str = "dna, rna, protein, text, alignment, class(…), labels(…), real, counts, id";
 
 impl Checker<'_> {
     /// The table of a `data` declaration, read once per experiment.
@@ -257,10 +257,7 @@ impl Checker<'_> {
 
     fn column_spec(&mut self, field: &Field, ty: &TypeExpr, at: Option<&Expr>, file: usize) -> Option<ColumnSpec> {
         let mut scope = Scope { file, env: Env::default(), experiment: false, instance: None };
-        let header = match at {
-            None => field.name.text.clone(),
-            Some(expr) => self.text_of(expr, &mut scope)?,
-        };
+        let headers = self.headers(&field.name.text, at, &mut scope)?;
         let TypeExprKind::Named { name, args, axes: None, .. } = &ty.kind else {
             self.report(
                 Diagnostic::error("E0314", "this is not the type of a column")
@@ -280,12 +277,13 @@ impl Checker<'_> {
         let kind = match (alphabet, name.text.as_str()) {
             (Some(Alphabet::Alignment), _) => self.alignment_kind(args, ty.span, &mut scope)?,
             (Some(alphabet), _) => self.sequence_kind(alphabet, &name.text, args, &mut scope)?,
-            (None, "class") => ColumnKind::Class { names: self.class_names(args, ty.span, &mut scope)? },
-            (None, "real") => ColumnKind::Real,
+            (None, "class") => ColumnKind::Class { names: self.class_names(args, ty.span, "class", &mut scope)? },
+            (None, "labels") => self.labels_kind(args, &headers, ty.span, &mut scope)?,
+            (None, "real") => self.real_kind(args, &headers, ty.span, &mut scope)?,
             (None, "counts") => self.counts_kind(args, ty.span, &mut scope)?,
             (None, "id") => ColumnKind::Text,
             (None, other) => {
-                let known = ["dna", "rna", "protein", "text", "alignment", "class", "real", "counts", "id"];
+                let known = ["dna", "rna", "protein", "text", "alignment", "class", "labels", "real", "counts", "id"];
                 let mut diagnostic =
                     Diagnostic::error("E0314", format!("there is no column type `{other}`")).label(name.span, "unknown type");
                 diagnostic = match nearest(other, known) {
@@ -296,7 +294,10 @@ impl Checker<'_> {
                 return None;
             }
         };
-        Some(ColumnSpec { name: field.name.text.clone(), header, kind })
+        if !matches!(kind, ColumnKind::Reals { .. } | ColumnKind::Labels { .. }) {
+            self.one_header(&headers, at.map_or(field.name.span, |expr| expr.span))?;
+        }
+        Some(ColumnSpec { name: field.name.text.clone(), header: headers.shown(), kind })
     }
 
     fn sequence_kind(&mut self, alphabet: Alphabet, type_name: &str, args: &[Arg], scope: &mut Scope) -> Option<ColumnKind> {
@@ -346,7 +347,8 @@ impl Checker<'_> {
         Some(ColumnKind::Alignment { files, structure, empty })
     }
 
-    fn class_names(&mut self, args: &[Arg], span: Span, scope: &mut Scope) -> Option<Vec<String>> {
+    /// The names of classes or labels; `word` is the type of the column.
+    pub fn class_names(&mut self, args: &[Arg], span: Span, word: &str, scope: &mut Scope) -> Option<Vec<String>> {
         let mut names: Vec<String> = Vec::new();
         for arg in args {
             if let ExprKind::Name(name) = &arg.value.kind {
@@ -366,9 +368,9 @@ impl Checker<'_> {
         }
         if names.len() < 2 {
             self.report(
-                Diagnostic::error("E0505", "a class column has two classes or more")
+                Diagnostic::error("E0505", format!("a column `{word}` has two names or more"))
                     .label(span, format!("{} named", names.len()))
-                    .help("name them: `class(\"negative\", \"positive\")`"),
+                    .help(format!("name them: `{word}(\"negative\", \"positive\")`")),
             );
             return None;
         }
@@ -457,6 +459,7 @@ pub fn own_headers(column: &ColumnSpec) -> Vec<&String> {
         ColumnKind::Alignment { structure, .. } => {
             std::iter::once(&column.header).chain(structure.iter().map(|spec| &spec.header)).collect()
         }
+        ColumnKind::Reals { headers, .. } | ColumnKind::Labels { headers, .. } if !headers.is_empty() => headers.iter().collect(),
         _ => vec![&column.header],
     }
 }

@@ -1,29 +1,16 @@
 //! Tasks: what the outputs of a network mean, with the columns that they are compared with.
 
-use std::rc::Rc;
-
 use mgx_diag::{Diagnostic, Span};
-use mgx_ir::graph::{DType, Op, Output};
-use mgx_ir::plan::{ColumnKind, InputSource, InputSpec, MetricKind, MetricSpec, OutputKind, OutputSpec};
+use mgx_ir::graph::{DType, Output};
+use mgx_ir::plan::{MetricKind, MetricSpec, OutputKind, OutputSpec};
 
 use super::Checker;
 use super::axes::{Given, tensor_type};
 use super::experiment::TaskOutputs;
 use super::expr::Scope;
+use super::target::{LabelType, Wanted};
 use super::value::{Column, Env, Tensor, Value};
-use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, MemberKind, Module, ModuleRole};
-
-/// A parameter of a task that a label column is given for.
-#[derive(Clone, Copy)]
-struct Wanted<'a> {
-    axes: &'a [crate::syntax::ast::AxisExpr],
-    /// Where the column is given.
-    place: Span,
-    is_class: bool,
-    task: &'a str,
-    /// The tensors that the task was given before, and where.
-    tensors: &'a [(Tensor, Span)],
-}
+use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, MemberKind, Module, ModuleRole, Name, TypeExpr, TypeExprKind};
 
 impl Checker<'_> {
     /// `task = classification(logits, table.label)`.
@@ -83,8 +70,12 @@ impl Checker<'_> {
             let value = match (value, param.ty.as_ref().and_then(tensor_type)) {
                 (Value::Error, _) => return,
                 (Value::Column(column), Some((_, axes))) => {
-                    let is_class = param.ty.as_ref().and_then(tensor_type).is_some_and(|(dtype, _)| dtype == DType::I32);
-                    let wanted = Wanted { axes, place, is_class, task: &handle.name.text, tensors: &tensors };
+                    let label = param.ty.as_ref().and_then(label_type);
+                    let Some(label) = label else {
+                        self.no_label(&column, &param.name, place);
+                        return;
+                    };
+                    let wanted = Wanted { axes, place, label, task: &handle.name.text, tensors: &tensors };
                     let Some((name, tensor)) = self.target(&column, &wanted, &mut task_scope) else { return };
                     targets.push((param.name.text.clone(), name));
                     Value::Tensor(tensor)
@@ -116,9 +107,7 @@ impl Checker<'_> {
                     Value::Record(Rc::new(named))
                 }
                 (Value::Column(column), None) => {
-                    let spec = &self.experiment.tables[column.data].spec.columns[column.column];
-                    let diagnostic = Diagnostic::error("E0319", format!("`{}` of this task takes no label column", param.name.text));
-                    self.report(diagnostic.label(place, format!("`{}` is a column", spec.name)).label(param.name.span, "declared here"));
+                    self.no_label(&column, &param.name, place);
                     return;
                 }
                 (value, _) => value,
@@ -128,88 +117,10 @@ impl Checker<'_> {
         self.task_members(module, &targets, &mut task_scope);
     }
 
-    /// The label of a sample: a class number i[], or numbers f[outputs].
-    fn target(&mut self, column: &Column, param: &Wanted<'_>, scope: &mut Scope) -> Option<(String, Tensor)> {
-        let Wanted { axes, place, .. } = *param;
-        let table = self.experiment.tables[column.data].spec.clone();
-        let spec = &table.columns[column.column];
-        let name = format!("{}.{}", table.name, spec.name);
-        let wanted = match axes {
-            [crate::syntax::ast::AxisExpr::Size(expr)] => match self.eval(expr, scope) {
-                Value::Int { axis: Some(axis), .. } => axis,
-                Value::Error => return None,
-                other => {
-                    self.not_a_size(&other, expr.span);
-                    return None;
-                }
-            },
-            _ => {
-                self.report(
-                    Diagnostic::error("E0509", "the label of a task has one axis, such as `class[classes]`")
-                        .label(place, "this label is given for it"),
-                );
-                return None;
-            }
-        };
-        let size = self.axis_size(wanted);
-        let outputs = param.tensors.iter().find(|(tensor, _)| tensor.axes.contains(&wanted)).map(|(_, span)| *span);
-        match &spec.kind {
-            ColumnKind::Class { .. } | ColumnKind::Real if matches!(spec.kind, ColumnKind::Class { .. }) != param.is_class => {
-                let (has, takes, help) = if param.is_class {
-                    ("a number", "a class", format!("declare `{}: class(…)`, or use a task for numbers, such as `regression`", spec.name))
-                } else {
-                    ("a class", "a number", format!("declare `{}: real`, or use a task for classes, such as `classification`", spec.name))
-                };
-                let diagnostic =
-                    Diagnostic::error("E0319", format!("the label of `{}` is {takes}, and `{}` is {has}", param.task, spec.name));
-                self.report(diagnostic.label(place, format!("this is {has}")).label(column.span, "declared here").help(help));
-                None
-            }
-            ColumnKind::Class { names } => {
-                if size.as_constant() != Some(names.len() as i64) {
-                    let shown = if names.len() <= 8 { format!(": {}", names.join(", ")) } else { String::new() };
-                    let diagnostic = Diagnostic::error("E0501", format!("{size} outputs for {} classes", names.len()))
-                        .label(outputs.unwrap_or(place), format!("{size} outputs"))
-                        .label(place, format!("`{}` has {} classes{shown}", spec.name, names.len()))
-                        .label(column.span, "declared here");
-                    self.report(diagnostic.help(format!("give the adapter `outputs = {}`", names.len())));
-                    return None;
-                }
-                self.axes[wanted.0 as usize].classes = Some(Rc::new(names.clone()));
-                self.experiment.inputs.push(InputSpec {
-                    name: name.clone(),
-                    source: InputSource::Class { data: column.data as u32, column: spec.name.clone() },
-                });
-                let tensor = self.emit(Op::Input { name: name.clone() }, &[], DType::I32, Vec::new(), true);
-                Some((spec.name.clone(), tensor))
-            }
-            ColumnKind::Real => {
-                if size.as_constant() != Some(1) {
-                    let diagnostic = Diagnostic::error("E0501", format!("{size} outputs for one number"))
-                        .label(outputs.unwrap_or(place), format!("{size} outputs"))
-                        .label(place, format!("`{}` is one number", spec.name))
-                        .label(column.span, "declared here");
-                    self.report(diagnostic.help("give the adapter `outputs = 1`"));
-                    return None;
-                }
-                self.experiment.inputs.push(InputSpec {
-                    name: name.clone(),
-                    source: InputSource::Real { data: column.data as u32, column: spec.name.clone() },
-                });
-                let tensor = self.emit(Op::Input { name }, &[], DType::F32, Vec::new(), true);
-                let tensor = self.emit(Op::Broadcast, &[&tensor], DType::F32, vec![wanted], true);
-                Some((spec.name.clone(), tensor))
-            }
-            _ => {
-                self.report(
-                    Diagnostic::error("E0319", format!("`{}` is not a label", spec.name))
-                        .label(place, "used as a label")
-                        .label(column.span, "declared here")
-                        .help("labels are `class(…)` and `real` columns"),
-                );
-                None
-            }
-        }
+    fn no_label(&mut self, column: &Column, param: &Name, place: Span) {
+        let spec = &self.experiment.tables[column.data].spec.columns[column.column];
+        let diagnostic = Diagnostic::error("E0319", format!("`{}` of this task takes no label column", param.text));
+        self.report(diagnostic.label(place, format!("`{}` is a column", spec.name)).label(param.span, "declared here"));
     }
 
     fn task_members(&mut self, module: &Module, targets: &[(String, String)], scope: &mut Scope) {
@@ -252,7 +163,8 @@ impl Checker<'_> {
                     let Some(tensor) = self.operand(&value, Some(DType::F32), expr.span) else { return };
                     let classes = tensor.axes.last().and_then(|axis| self.axis(*axis).classes.clone());
                     let kind = match classes {
-                        Some(names) => OutputKind::Probabilities { names: names.to_vec() },
+                        Some(classes) if classes.several => OutputKind::Labels { names: classes.names.to_vec() },
+                        Some(classes) => OutputKind::Probabilities { names: classes.names.to_vec() },
                         None if targets.is_empty() => OutputKind::Embedding,
                         None => OutputKind::Values,
                     };
@@ -278,7 +190,7 @@ impl Checker<'_> {
                     }
                     None => self
                         .report(Diagnostic::error("E0509", "a metric is `kind(output, label)`").label(expr.span, "not a metric").help(
-                        "kinds are accuracy, macro_f1, mcc, auroc, mse, mae, r2, pearson, spearman; the label is a parameter of the task",
+                        "kinds are accuracy, f1, mcc, auroc, auprc, mse, mae, r2, pearson, spearman; the label is a parameter of the task",
                     )),
                 },
                 _ => self.report(
@@ -290,14 +202,24 @@ impl Checker<'_> {
     }
 }
 
+/// What a parameter's type takes for a label.
+fn label_type(ty: &TypeExpr) -> Option<LabelType> {
+    match &ty.kind {
+        TypeExprKind::Named { name, .. } => LabelType::named(&name.text),
+        TypeExprKind::Optional(inner) => label_type(inner),
+        _ => None,
+    }
+}
+
 fn metric(name: &str, expr: &Expr, targets: &[(String, String)]) -> Option<MetricSpec> {
     let ExprKind::Call(callee, args) = &expr.kind else { return None };
     let ExprKind::Name(kind) = &callee.kind else { return None };
     let kind = match kind.as_str() {
         "accuracy" => MetricKind::Accuracy,
-        "macro_f1" => MetricKind::MacroF1,
+        "f1" => MetricKind::F1,
         "mcc" => MetricKind::Mcc,
         "auroc" => MetricKind::Auroc,
+        "auprc" => MetricKind::Auprc,
         "mse" => MetricKind::Mse,
         "mae" => MetricKind::Mae,
         "r2" => MetricKind::R2,

@@ -34,7 +34,15 @@ pub struct AxisInfo {
     /// The axis that it stands for, outside the part it belongs to.
     pub origin: Option<AxisRef>,
     /// Names of the classes along it, where it is the axis of a label.
-    pub classes: Option<Rc<Vec<String>>>,
+    pub classes: Option<AxisClasses>,
+}
+
+/// Names along the axis of a label.
+#[derive(Clone, Debug)]
+pub struct AxisClasses {
+    pub names: Rc<Vec<String>>,
+    /// Can several of them hold?
+    pub several: bool,
 }
 
 /// A tensor: its type, and its node while a graph is built.

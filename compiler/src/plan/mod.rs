@@ -216,6 +216,7 @@ pub fn input_bytes(inputs: &[InputSpec], samples: &[Vec<u64>]) -> u64 {
         | InputSource::TokenCells { length, .. } => lengths.get(length.0 as usize).copied().unwrap_or(0),
         InputSource::TokenStructures { length, features } => lengths.get(length.0 as usize).copied().unwrap_or(0) * features,
         InputSource::FixedTokens { tokens: elements, .. } | InputSource::AllCounts { genes: elements, .. } => *elements,
+        InputSource::Numbers { width, .. } => *width,
         InputSource::Class { .. } | InputSource::Real { .. } => 1,
     };
     inputs.iter().flat_map(|input| samples.iter().map(move |lengths| elements(input, lengths) * 4)).sum()

@@ -46,6 +46,10 @@ pub enum ColumnKind {
     Class { names: Vec<String> },
     /// A finite number.
     Real,
+    /// So many finite numbers: in as many columns (`headers`), or a list of them in one column where there are none.
+    Reals { count: u64, headers: Vec<String> },
+    /// Which of these labels hold, a 0 or a 1 for each: in as many columns (`headers`), or a list in one column where there are none.
+    Labels { names: Vec<String>, headers: Vec<String> },
     /// Carried along, never looked at (identifiers).
     Text,
     /// How often each gene was counted in a cell, and in its neighbours where they belong to the sample.
@@ -265,4 +269,52 @@ pub enum InputSource {
     Class { data: u32, column: String },
     /// The number in a real column: F32, no axes.
     Real { data: u32, column: String },
+    /// The numbers of a column of several numbers or labels, as many as `width`: F32.
+    Numbers { data: u32, column: String, width: u64 },
+}
+
+impl ColumnKind {
+    /// Is it what a task compares with? Prediction does not read it.
+    pub fn is_label(&self) -> bool {
+        match self {
+            Self::Class { .. } | Self::Real | Self::Reals { .. } | Self::Labels { .. } => true,
+            Self::Sequence { .. } | Self::Alignment { .. } | Self::Text | Self::Counts { .. } => false,
+        }
+    }
+}
+
+impl ColumnSpec {
+    /// The names of the values of a column of several: of the labels, or the headers, or numbers from 0.
+    pub fn value_names(&self) -> Vec<String> {
+        match &self.kind {
+            ColumnKind::Labels { names, .. } => names.clone(),
+            ColumnKind::Reals { headers, .. } if !headers.is_empty() => headers.clone(),
+            ColumnKind::Reals { count, .. } => (0..*count).map(|number| number.to_string()).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl InputSource {
+    /// The table that it reads, where it does not follow from a length.
+    pub fn data(&self) -> Option<u32> {
+        match self {
+            Self::Tokens { .. }
+            | Self::TokenPlaces { .. }
+            | Self::TokenCounts { .. }
+            | Self::TokenTotals { .. }
+            | Self::TokenStructures { .. }
+            | Self::TokenCells { .. } => None,
+            Self::FixedTokens { data, .. }
+            | Self::AllCounts { data, .. }
+            | Self::Class { data, .. }
+            | Self::Real { data, .. }
+            | Self::Numbers { data, .. } => Some(*data),
+        }
+    }
+
+    /// Is it what a task compares with?
+    pub fn is_label(&self) -> bool {
+        matches!(self, Self::Class { .. } | Self::Real { .. } | Self::Numbers { .. })
+    }
 }

@@ -74,6 +74,8 @@ pub struct TrainSpec {
 pub enum OutputKind {
     /// One score per class, `names` along the last axis, in this order. Also written: the name of the greatest.
     Probabilities { names: Vec<String> },
+    /// A probability for each of these labels, of which any number may hold. Also written: the names of those above one half.
+    Labels { names: Vec<String> },
     /// Numbers, written as they are.
     Values,
     /// A vector or a matrix per sample: written to the embeddings files.
@@ -88,17 +90,19 @@ pub struct OutputSpec {
     pub kind: OutputKind,
 }
 
-/// Metrics over all samples of a stage.
+/// Metrics over all samples of a stage. Of several labels or outputs a metric is the mean of each one's, but for [`MetricKind::Mcc`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MetricKind {
     Accuracy,
-    /// Mean over the classes of the F1 score; a class without predictions or rows counts 0.
-    MacroF1,
-    /// Matthews correlation coefficient.
+    /// The F1 score of the second of two classes; of several classes their mean, without those that neither occur nor are predicted.
+    F1,
+    /// Matthews correlation coefficient; of several labels over all of them together.
     Mcc,
     /// Area under the ROC curve; several classes: mean of one against the rest.
     Auroc,
+    /// Average precision: the area under the curve of precision over recall, as steps.
+    Auprc,
     Mse,
     Mae,
     R2,

@@ -16,7 +16,7 @@ use mgx_ir::plan::{
 
 use crate::alignment::AlignmentColumn;
 use crate::genes::GeneColumn;
-use crate::table::{Column, Table, Values};
+use crate::table::{Column, Numbers, Table, Values};
 use crate::tokenizer::Tokenizer;
 
 /// How many sequences of a length were cut.
@@ -79,6 +79,7 @@ enum Source {
     TokenStructures(Arc<AlignmentColumn>),
     Class(Int32Array),
     Real(Float64Array),
+    Numbers(Numbers),
 }
 
 impl InputBuilder {
@@ -181,6 +182,10 @@ impl InputBuilder {
                     Values::Real(values) => Source::Real(values.clone()),
                     _ => return Err(wrong_kind(&input.name, column, "real")),
                 },
+                InputSource::Numbers { column, width, .. } => match &table.require(column)?.values {
+                    Values::Numbers(numbers) if numbers.width as u64 == *width => Source::Numbers(numbers.clone()),
+                    _ => return Err(wrong_kind(&input.name, column, "several numbers")),
+                },
             };
             sources.push((input.name.clone(), source));
         }
@@ -227,6 +232,9 @@ impl InputBuilder {
                 Source::TokenPlaces(column, what) => InputData::I32(column.places(rows, *what)),
                 Source::TokenStructures(column) => InputData::F32(column.structures(rows)),
                 Source::Class(values) => InputData::I32(rows.iter().map(|row| values.value(*row as usize)).collect()),
+                Source::Numbers(numbers) => {
+                    InputData::F32(rows.iter().flat_map(|row| numbers.row(*row)).map(|value| *value as f32).collect())
+                }
                 Source::Real(values) => InputData::F32(rows.iter().map(|row| values.value(*row as usize) as f32).collect()),
             };
             inputs.insert(name.clone(), data);
@@ -237,19 +245,8 @@ impl InputBuilder {
 
 /// The one table that all lengths and inputs read.
 fn only_table<'a>(lengths: &[LengthSpec], inputs: &[InputSpec], tables: &'a [Table]) -> Result<&'a Table, Diagnostic> {
-    let of_input = |input: &InputSpec| match &input.source {
-        InputSource::Tokens { .. }
-        | InputSource::TokenPlaces { .. }
-        | InputSource::TokenStructures { .. }
-        | InputSource::TokenCounts { .. }
-        | InputSource::TokenTotals { .. }
-        | InputSource::TokenCells { .. } => None,
-        InputSource::FixedTokens { data, .. }
-        | InputSource::AllCounts { data, .. }
-        | InputSource::Class { data, .. }
-        | InputSource::Real { data, .. } => Some(*data),
-    };
-    let mut used: Vec<u32> = lengths.iter().map(|length| length.data).chain(inputs.iter().filter_map(of_input)).collect();
+    let mut used: Vec<u32> =
+        lengths.iter().map(|length| length.data).chain(inputs.iter().filter_map(|input| input.source.data())).collect();
     used.sort_unstable();
     used.dedup();
     let table = match used.as_slice() {

@@ -3,7 +3,7 @@
 //! The plan says what to do ([`mgx_ir::plan::DataSpec`] and its neighbours); this crate does it and decides nothing that stands
 //! in the plan. The order of work: [`Table::read`] reads and validates, [`split`] divides the rows, [`Tokenizer`] turns text into
 //! ids, [`InputBuilder`] makes batches of inputs from rows, [`Batching`] and [`evaluation_batches`] decide which rows go
-//! together, [`metric`] scores, [`PredictionColumns`] and [`Embeddings`] are written. `docs/data.md` specifies formats, splits and
+//! together, [`Metric`] scores, [`PredictionColumns`] and [`Embeddings`] are written. `docs/data.md` specifies formats, splits and
 //! batches for users.
 //!
 //! Promises: the same specification and column values give the same rows, splits, batches and files on every machine; no file
@@ -24,9 +24,9 @@ mod write;
 pub use batches::{Batching, MEGA_BATCH, cost, evaluation_batches};
 pub use capacity::capacity;
 pub use inputs::{InputBuilder, Truncation};
-pub use metrics::{Predictions, Targets, metric};
+pub use metrics::{CONFIDENCE, Comparison, Interval, Metric, RESAMPLES, Resamples, Targets, Undefined};
 pub use profile::{ClassCount, ColumnProfile, ColumnSummary, DataProfile, LengthCount, LetterCount, profile, profile_table};
 pub use split::{Part, Split, check_training_classes, split};
-pub use table::{Column, Counts, Places, Table, Values, format_of, header};
+pub use table::{Column, Counts, Numbers, Places, Table, Values, format_of, header};
 pub use tokenizer::{Encoding, Tokenizer, UnknownCharacter, read_vocabulary};
 pub use write::{Embeddings, OutputValues, PredictionColumns, prediction_columns, write_atomically, write_embeddings};

@@ -56,6 +56,11 @@ pub enum ColumnSummary {
         mean: f64,
         deviation: f64,
     },
+    /// The mean of each number, or the share of rows in which each label holds.
+    Numbers {
+        names: Vec<String>,
+        means: Vec<f64>,
+    },
     Text {
         distinct: u64,
     },
@@ -156,6 +161,11 @@ fn summary(column: &Column) -> ColumnSummary {
                 total += f64::from(count);
             }
             ColumnSummary::Counts { genes: counts.genes().len() as u64, mean_expressed: expressed as f64 / rows, mean_total: total / rows }
+        }
+        (Values::Numbers(numbers), _) => {
+            let rows = (numbers.values.len() / numbers.width.max(1)).max(1) as f64;
+            let mean = |place: usize| numbers.values.iter().skip(place).step_by(numbers.width).sum::<f64>() / rows;
+            ColumnSummary::Numbers { names: column.spec.value_names(), means: (0..numbers.width).map(mean).collect() }
         }
         (Values::Real(values), _) => {
             let values = values.values();

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::Fit;
 use super::state::Sums;
 use super::step::StepResult;
+use crate::metrics::Metrics;
 use crate::progress::rate;
-use crate::stage::Metrics;
 
 impl Fit<'_> {
     /// `epoch 3/20`.

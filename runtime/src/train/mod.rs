@@ -21,11 +21,12 @@ use mgx_ir::plan::TrainSpec;
 use mgx_weights::{CheckpointStore, SavedCheckpoint};
 
 use crate::memory::fault;
+use crate::metrics::Metrics;
 use crate::params::MODEL;
 use crate::progress::{Progress, ProgressMode, rate};
 use crate::run::{Events, Lock, LockRequest, RunFolder, holds_a_run};
 use crate::session::Session;
-use crate::stage::{Keep, Metrics};
+use crate::stage::Keep;
 use checkpoint::repair_best;
 use epochs::Epochs;
 use schedule::Schedule;

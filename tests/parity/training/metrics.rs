@@ -1,7 +1,7 @@
 //! Metrics of a stage against those that were recorded.
 
-use mgx_data::{Predictions, Targets, Values, metric};
-use mgx_ir::plan::MetricSpec;
+use mgx_data::{Comparison, Metric, Targets, Values};
+use mgx_ir::plan::{ColumnKind, MetricKind, MetricSpec};
 use mgx_tests::Outcome;
 use mgx_tests::compare::{Account, Tolerance};
 use serde_json::Value as Json;
@@ -33,31 +33,51 @@ pub fn check_metrics(
             }
             total / samples as f64
         } else {
-            let spec = specs.iter().find(|spec| spec.name == own).ok_or_else(|| format!("the task has no metric `{own}`"))?;
-            of_rows(spec, training, batches)?
+            let named = specs.iter().map(|spec| (spec, own.strip_prefix(spec.name.as_str()).unwrap_or("?")));
+            let named = named.filter(|(_, rest)| rest.is_empty() || rest.starts_with('_'));
+            let (spec, part) = named.max_by_key(|(spec, _)| spec.name.len()).ok_or_else(|| format!("the task has no metric `{own}`"))?;
+            of_rows(spec, part.strip_prefix('_'), training, batches)?
         };
         account.close(&format!("{what}: {name}"), &[found], &[real(value)?], tolerance);
     }
     Ok(())
 }
 
-fn of_rows(spec: &MetricSpec, training: &mut Training, batches: &[Rows]) -> Outcome<f64> {
+/// A metric of the task, or its `part`: that of one label or output.
+fn of_rows(spec: &MetricSpec, part: Option<&str>, training: &mut Training, batches: &[Rows]) -> Outcome<f64> {
     let mut values = Vec::new();
     for rows in batches {
         values.extend(training.evaluate(rows, &[&spec.prediction])?.remove(0).into_iter().map(|value| value as f32));
     }
     let rows: Vec<u64> = batches.concat();
-    let predictions = Predictions { values: &values, width: values.len() / rows.len().max(1) };
     let column = training.table.column(&spec.target).ok_or("the labels were not read")?;
-    Ok(match &column.values {
-        Values::Class(classes) => {
-            let targets: Vec<i32> = rows.iter().map(|row| classes.value(*row as usize)).collect();
-            metric(spec.kind, predictions, Targets::Classes(&targets))
-        }
-        Values::Real(numbers) => {
-            let targets: Vec<f64> = rows.iter().map(|row| numbers.value(*row as usize)).collect();
-            metric(spec.kind, predictions, Targets::Real(&targets))
+    let compare = |targets| {
+        let width = values.len() / rows.len().max(1);
+        Metric::new(spec.kind, &Comparison { values: &values, width, targets, items: None })
+    };
+    let metric = match &column.values {
+        Values::Class(classes) => compare(Targets::Classes(&rows.iter().map(|row| classes.value(*row as usize)).collect::<Vec<_>>())),
+        Values::Real(numbers) => compare(Targets::Real(&rows.iter().map(|row| numbers.value(*row as usize)).collect::<Vec<_>>())),
+        Values::Numbers(numbers) => {
+            let targets: Vec<f64> = rows.iter().flat_map(|row| numbers.row(*row)).copied().collect();
+            let several = matches!(column.spec.kind, ColumnKind::Labels { .. });
+            compare(if several { Targets::Labels(&targets) } else { Targets::Real(&targets) })
         }
         _ => return Err(format!("`{}` is no label", spec.target)),
-    })
+    };
+    let metric = metric.map_err(|reason| format!("`{}`: {reason}", spec.name))?;
+    let value = match part {
+        None => metric.value(),
+        Some(part) => {
+            let names = column.spec.value_names();
+            let place = names.iter().position(|name| name == part).ok_or_else(|| format!("there is no output `{part}`"))?;
+            metric.each().get(place).ok_or_else(|| format!("`{}` has no parts", spec.name))?.value()
+        }
+    };
+    Ok(value.unwrap_or_else(|_| convention(spec.kind)))
+}
+
+/// What torchmetrics gives where a metric is not defined.
+pub fn convention(kind: MetricKind) -> f64 {
+    if kind == MetricKind::Auroc { 0.0 } else { f64::NAN }
 }

@@ -9,7 +9,7 @@ mod steps;
 use std::collections::BTreeMap;
 
 use mgx_data::Encoding;
-use mgx_ir::plan::{InputData, InputSource, ParamSpec};
+use mgx_ir::plan::{InputData, ParamSpec};
 use mgx_tests::Outcome;
 use mgx_tests::compare::{Account, Tolerance};
 use mgx_tests::golden::{Case, Stored, Tensors, strings};
@@ -127,7 +127,7 @@ fn check_inputs(
         check_masks_of(account, expected, &format!("{prefix}.{own}"), &encodings)?;
     }
     let batch = training.batch(rows);
-    let label = training.plan.inputs.iter().find(|input| matches!(input.source, InputSource::Class { .. } | InputSource::Real { .. }));
+    let label = training.plan.inputs.iter().find(|input| input.source.is_label());
     let label = label.ok_or("the plan has no label")?;
     let labels: Vec<f64> = match batch.inputs.get(&label.name).ok_or("the batch has no label")? {
         InputData::F32(values) => values.iter().map(|value| f64::from(*value)).collect(),

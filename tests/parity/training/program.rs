@@ -142,9 +142,6 @@ impl Task {
             Some("SequenceRegression" | "MMSequenceRegression") => {
                 known(&["num_outputs", "loss_func"])?;
                 let outputs = number("num_outputs", 1);
-                if outputs != 1 {
-                    return Err("several outputs of a regression are not known".to_owned());
-                }
                 let loss = match options.get("loss_func").and_then(Json::as_str) {
                     None | Some("MSELoss") => "mse",
                     Some("L1Loss") => "mae",
@@ -152,13 +149,18 @@ impl Task {
                     Some(other) => return Err(format!("the loss {other} is not known")),
                 };
                 let call = format!("regression(prediction, rows.{LABELS}, loss = {loss})");
-                Ok(Self { name: "regression", call, column: "real".to_owned(), outputs })
+                let column = if outputs == 1 { "real".to_owned() } else { format!("real(count = {outputs})") };
+                Ok(Self { name: "regression", call, column, outputs })
             }
             Some("SequenceClassification") => {
-                known(&["n_classes"])?;
+                known(&["n_classes", "multilabel"])?;
                 let outputs = number("n_classes", 2);
-                let column = format!("class({})", class_names(outputs));
-                Ok(Self { name: "classification", call: format!("classification(prediction, rows.{LABELS})"), column, outputs })
+                let (name, kind) = match options.get("multilabel") {
+                    Some(Json::Bool(true)) => ("multilabel_classification", "labels"),
+                    _ => ("classification", "class"),
+                };
+                let column = format!("{kind}({})", class_names(outputs));
+                Ok(Self { name, call: format!("{name}(prediction, rows.{LABELS})"), column, outputs })
             }
             other => Err(format!("the task {other:?} is not known")),
         }

@@ -11,6 +11,7 @@ mod delimited;
 mod fasta;
 mod header;
 mod letters;
+mod lists;
 mod parquet;
 mod places;
 mod raw;
@@ -25,6 +26,7 @@ use mgx_ir::plan::{ColumnKind, ColumnSpec, DataSpec, FileFormat, SplitSpec};
 
 pub use counts::Counts;
 pub use header::{format_of, header};
+pub use lists::Numbers;
 pub use places::Places;
 
 pub(crate) use raw::shown;
@@ -44,6 +46,8 @@ pub enum Values {
     Real(Float64Array),
     /// Of a `Counts` column.
     Counts(Box<Counts>),
+    /// Of a `Reals` or `Labels` column; finite.
+    Numbers(Numbers),
 }
 
 /// The alignments of a column, one per row.
@@ -82,7 +86,7 @@ impl Column {
         match &self.values {
             Values::Text(values) => values.value(row as usize),
             Values::Alignment(alignments) => alignments.texts.value(row as usize),
-            Values::Class(_) | Values::Real(_) | Values::Counts(_) => "",
+            Values::Class(_) | Values::Real(_) | Values::Counts(_) | Values::Numbers(_) => "",
         }
     }
 
@@ -96,6 +100,7 @@ impl Column {
             }
             (Values::Class(values), _) => values.value(row as usize).to_string(),
             (Values::Real(values), _) => values.value(row as usize).to_string(),
+            (Values::Numbers(numbers), _) => numbers.row(row).iter().map(f64::to_string).collect::<Vec<_>>().join(","),
             (Values::Counts(_), _) => String::new(),
         }
     }
@@ -142,8 +147,17 @@ impl Table {
                 let structure = structure.iter().map(|spec| Wanted { header: spec.header.clone(), form: Form::Lists });
                 std::iter::once(Wanted { header: column.header.clone(), form: Form::Text }).chain(structure).collect()
             }
-            ColumnKind::Real => vec![Wanted { header: column.header.clone(), form: Form::Numbers }],
-            _ => vec![Wanted { header: column.header.clone(), form: Form::Text }],
+            kind if !lists::headers(kind).is_empty() => {
+                lists::headers(kind).iter().map(|header| Wanted { header: header.clone(), form: Form::Numbers }).collect()
+            }
+            kind => {
+                let form = match kind {
+                    ColumnKind::Real => Form::Numbers,
+                    ColumnKind::Reals { .. } | ColumnKind::Labels { .. } => Form::ListText,
+                    _ => Form::Text,
+                };
+                vec![Wanted { header: column.header.clone(), form }]
+            }
         };
         let mut requests: Vec<Wanted> = kept.iter().flat_map(request).collect();
         if let SplitSpec::Column { header } = &spec.split {
@@ -165,6 +179,9 @@ impl Table {
         for column in kept {
             let values = match &column.kind {
                 ColumnKind::Counts { source, neighbors } => counts::read(column, source, neighbors.as_ref(), &mut raw_columns, &place)?,
+                ColumnKind::Reals { .. } | ColumnKind::Labels { .. } => {
+                    Values::Numbers(lists::read(column, &mut raw_columns, &raw.places)?)
+                }
                 kind => {
                     let values = match raw_columns.next() {
                         Some(values) => typed::check(column, values, &raw.places)?,
@@ -246,6 +263,7 @@ pub(crate) fn table_of(columns: Vec<Column>) -> Table {
         Values::Class(values) => values.len(),
         Values::Real(values) => values.len(),
         Values::Counts(counts) => counts.rows(),
+        Values::Numbers(numbers) => numbers.values.len() / numbers.width.max(1),
     });
     Table {
         name: "table".to_owned(),

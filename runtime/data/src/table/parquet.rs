@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, LargeStringArray};
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use mgx_diag::Diagnostic;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
@@ -107,6 +108,11 @@ fn convert(path: &Path, wanted: &Wanted, values: &ArrayRef) -> Result<ArrayRef, 
         )
         .help("write one value per row, as text or as a number")
     };
+    if wanted.form == Form::ListText && is_list(values.data_type()) {
+        let formatter = ArrayFormatter::try_new(values.as_ref(), &FormatOptions::default()).map_err(|_| refuse())?;
+        let text = |row: usize| (!values.is_null(row)).then(|| formatter.value(row).to_string());
+        return Ok(Arc::new((0..values.len()).map(text).collect::<LargeStringArray>()));
+    }
     if values.data_type().is_nested() || matches!(values.data_type(), DataType::Binary | DataType::LargeBinary | DataType::BinaryView) {
         return Err(refuse());
     }

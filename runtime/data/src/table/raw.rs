@@ -24,6 +24,8 @@ pub(super) enum Form {
     Numbers,
     /// Lists of lists of numbers, as far as the format has lists.
     Lists,
+    /// Lists as text between brackets, as far as the format has lists.
+    ListText,
 }
 
 /// Unchecked values; null where the file has none.

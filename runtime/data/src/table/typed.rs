@@ -31,8 +31,8 @@ pub(super) fn check(spec: &ColumnSpec, raw: RawColumn, places: &Places) -> Resul
         (RawColumn::Text(values), ColumnKind::Class { names }) => Values::Class(classes(&values, names, &mut report)),
         (RawColumn::Text(values), ColumnKind::Real) => Values::Real(parse_numbers(&values, &mut report)),
         (RawColumn::Number(values), ColumnKind::Real) => Values::Real(check_numbers(&values, &mut report)),
-        // Counts have a reader of their own.
-        (_, ColumnKind::Counts { .. }) => Values::Counts(Box::default()),
+        // These have readers of their own.
+        (_, ColumnKind::Counts { .. } | ColumnKind::Reals { .. } | ColumnKind::Labels { .. }) => Values::Counts(Box::default()),
         // Readers give lists only where an alignment's structures asked for them.
         (RawColumn::Lists(_), _) => return Err(Diagnostic::error("E0528", format!("the column `{}` holds lists", spec.header))),
         // Readers give numbers only where a real column asked for them; their text form is right for every other kind.
@@ -40,6 +40,17 @@ pub(super) fn check(spec: &ColumnSpec, raw: RawColumn, places: &Places) -> Resul
             let text: LargeStringArray = values.iter().map(|value| value.map(|value| value.to_string())).collect();
             return check(spec, RawColumn::Text(text), places);
         }
+    };
+    report.finish().map(|()| values)
+}
+
+/// The finite numbers of a column that is one of several.
+pub(super) fn numbers(spec: &ColumnSpec, raw: RawColumn, places: &Places) -> Result<Float64Array, Diagnostic> {
+    let mut report = Report { places, header: &spec.header, first: None, rows: 0 };
+    let values = match raw {
+        RawColumn::Text(values) => parse_numbers(&values, &mut report),
+        RawColumn::Number(values) => check_numbers(&values, &mut report),
+        RawColumn::Lists(_) => return Err(Diagnostic::error("E0528", format!("the column `{}` holds lists", spec.header))),
     };
     report.finish().map(|()| values)
 }
@@ -176,12 +187,12 @@ fn check_numbers(values: &Float64Array, report: &mut Report) -> Float64Array {
     values.clone()
 }
 
-fn not_finite(place: &str, text: &str) -> Diagnostic {
+pub(super) fn not_finite(place: &str, text: &str) -> Diagnostic {
     Diagnostic::error("E0518", format!("{place}: `{}` is not a finite number", shown(text)))
         .help("a real column holds finite numbers; remove rows whose value is not known")
 }
 
-fn not_a_number(place: &str, text: &str) -> Diagnostic {
+pub(super) fn not_a_number(place: &str, text: &str) -> Diagnostic {
     let found = Diagnostic::error("E0518", format!("{place}: `{}` is not a number", shown(text)));
     if text.contains(',') && text.replace(',', ".").trim().parse::<f64>().is_ok() {
         found.help("write the decimal point as `.`")

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float32Array, LargeStringArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, LargeStringArray, UInt64Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, UInt64Type};
 use arrow::record_batch::RecordBatch;
@@ -33,7 +33,7 @@ pub struct PredictionColumns {
 
 /// Lays out the predictions for `rows` (in any order): `row` (from 1), the text columns, the true values of class and real columns, then
 /// for each output `NAME.CLASS` per class and `predicted` (`NAME.predicted` where several outputs have classes), or `NAME` (`NAME.0`,
-/// `NAME.1`, … for several values). Embeddings are left out. A name that is taken gets `output.` before it.
+/// `NAME.1`, … for several values). Of several labels `NAME.LABEL` for each, and `predicted` has the names of those above one half. Embeddings are left out. A name that is taken gets `output.` before it.
 ///
 /// # Errors
 /// E0542 if the number of values does not fit rows and width, or the width the number of classes.
@@ -45,11 +45,21 @@ pub fn prediction_columns(table: &Table, rows: &[u64], outputs: &[OutputValues])
     let mut layout = Layout::default();
     layout.push("row", Arc::new(UInt64Array::from_iter_values(sorted.values().iter().map(|row| row + 1))));
     let is_text = |column: &&Column| matches!(column.spec.kind, ColumnKind::Text);
-    let is_label = |column: &&Column| matches!(column.spec.kind, ColumnKind::Class { .. } | ColumnKind::Real);
+    let is_label = |column: &&Column| column.spec.kind.is_label();
     for column in table.columns().iter().filter(is_text).chain(table.columns().iter().filter(is_label)) {
-        layout.push(&column.spec.header, of_rows(column, &sorted)?);
+        match &column.values {
+            Values::Numbers(numbers) => {
+                for (place, name) in column.spec.value_names().iter().enumerate() {
+                    let own = sorted.values().iter().map(|row| numbers.row(*row)[place]);
+                    layout.push(&format!("{}.{name}", column.spec.name), Arc::new(Float64Array::from_iter_values(own)));
+                }
+            }
+            _ => layout.push(&column.spec.header, of_rows(column, &sorted)?),
+        }
     }
-    let several = outputs.iter().filter(|output| matches!(output.spec.kind, OutputKind::Probabilities { .. })).count() > 1;
+    let several =
+        outputs.iter().filter(|output| matches!(output.spec.kind, OutputKind::Probabilities { .. } | OutputKind::Labels { .. })).count()
+            > 1;
     for output in outputs {
         let name = &output.spec.name;
         let width = output.width;
@@ -64,11 +74,22 @@ pub fn prediction_columns(table: &Table, rows: &[u64], outputs: &[OutputValues])
             OutputKind::Embedding => {}
             OutputKind::Values if width == 1 => layout.push(name, column(0)),
             OutputKind::Values => (0..width).for_each(|place| layout.push(&format!("{name}.{place}"), column(place))),
-            OutputKind::Probabilities { names } => {
-                if names.len() != width || width == 0 {
-                    let message = format!("output `{name}` has {width} values per row, and there are {} classes", names.len());
-                    return Err(Diagnostic::error("E0542", message));
+            OutputKind::Probabilities { names } | OutputKind::Labels { names } if names.len() != width || width == 0 => {
+                let message = format!("output `{name}` has {width} values per row, and there are {} classes", names.len());
+                return Err(Diagnostic::error("E0542", message));
+            }
+            OutputKind::Labels { names } => {
+                for (place, label) in names.iter().enumerate() {
+                    layout.push(&format!("{name}.{label}"), column(place));
                 }
+                let holding = |index: &usize| {
+                    let own = output.values[index * width..][..width].iter().zip(names);
+                    own.filter(|(value, _)| **value > 0.5).map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(",")
+                };
+                let predicted = if several { format!("{name}.predicted") } else { "predicted".to_owned() };
+                layout.push(&predicted, Arc::new(LargeStringArray::from_iter_values(order.iter().map(holding))));
+            }
+            OutputKind::Probabilities { names } => {
                 for (place, class) in names.iter().enumerate() {
                     layout.push(&format!("{name}.{class}"), column(place));
                 }
@@ -87,7 +108,7 @@ fn of_rows(column: &Column, rows: &UInt64Array) -> Result<ArrayRef, Diagnostic> 
         Values::Text(values) => take(values, rows, None),
         Values::Alignment(alignments) => take(&alignments.texts, rows, None),
         Values::Real(values) => take(values, rows, None),
-        Values::Class(_) | Values::Counts(_) => {
+        Values::Class(_) | Values::Counts(_) | Values::Numbers(_) => {
             return Ok(Arc::new(LargeStringArray::from_iter_values(rows.values().iter().map(|row| column.display(*row)))));
         }
     };

@@ -1,0 +1,166 @@
+//! The loss and the metrics of a stage.
+
+use mgx_data::{CONFIDENCE, Column, Comparison, Interval, Metric, RESAMPLES, Resamples, Targets, Undefined, Values};
+use mgx_diag::Diagnostic;
+use mgx_ir::plan::{ColumnKind, MetricSpec};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::memory::fault;
+use crate::outputs::Collected;
+use crate::session::Session;
+
+/// A metric over the samples of a stage.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// The metric's name; of one label or output of several `NAME_LABEL`.
+    pub name: String,
+    /// Is it of one label or output of several?
+    pub is_part: bool,
+    /// None where it is not defined.
+    pub value: Option<f64>,
+    /// The bootstrap's interval of 95 %, where it was asked for and there is one.
+    pub interval: Option<Interval>,
+    /// Why it is not defined, or what counts by convention.
+    pub note: Option<String>,
+}
+
+/// The loss and the metrics of a part.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Metrics {
+    /// Mean over the rows.
+    pub loss: f64,
+    /// In the order of the task; those of single labels and outputs after all others.
+    pub values: Vec<Score>,
+    pub rows: u64,
+    pub seconds: f64,
+}
+
+impl Metrics {
+    /// `loss` or a metric; not a number where it is not defined.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        if name == "loss" {
+            return Some(self.loss);
+        }
+        self.values.iter().find(|score| score.name == name).map(|score| score.value.unwrap_or(f64::NAN))
+    }
+
+    /// `loss 0.1234  accuracy 0.9000 (0.8712 to 0.9263)`, for people: the metrics of the task, without those of single labels.
+    pub fn line(&self) -> String {
+        let mut line = format!("loss {:.4}", self.loss);
+        for Score { name, value, interval, note, .. } in self.values.iter().filter(|score| !score.is_part) {
+            line.push_str(&match (value, interval, note) {
+                (Some(value), Some([low, high]), _) => format!("  {name} {value:.4} ({low:.4} to {high:.4})"),
+                (Some(value), None, _) => format!("  {name} {value:.4}"),
+                (None, _, note) => format!("  {name} not defined ({})", note.as_deref().unwrap_or("no value")),
+            });
+        }
+        line
+    }
+
+    /// The loss and the metrics as JSON; `null` where one is not defined.
+    pub fn to_json(&self) -> Map<String, Value> {
+        std::iter::once(("loss".to_owned(), self.loss.into()))
+            .chain(self.values.iter().map(|score| (score.name.clone(), score.value.into())))
+            .collect()
+    }
+
+    /// The intervals of the metrics with what they are, and what is to be known of metrics that are not defined or are by convention.
+    pub fn details(&self) -> Map<String, Value> {
+        let intervals: Map<String, Value> =
+            self.values.iter().filter_map(|score| Some((score.name.clone(), json!(score.interval?)))).collect();
+        let notes: Map<String, Value> =
+            self.values.iter().filter_map(|score| Some((score.name.clone(), json!(score.note.as_ref()?)))).collect();
+        let mut details = Map::new();
+        if !intervals.is_empty() {
+            let about = json!({ "confidence": CONFIDENCE, "resamples": RESAMPLES, "method": "percentile bootstrap over samples" });
+            details.insert("interval".to_owned(), about);
+            details.insert("intervals".to_owned(), Value::Object(intervals));
+        }
+        if !notes.is_empty() {
+            details.insert("notes".to_owned(), Value::Object(notes));
+        }
+        details
+    }
+}
+
+/// A metric on its way to a score.
+struct Entry {
+    name: String,
+    is_part: bool,
+    metric: Result<Metric, Undefined>,
+    note: Option<String>,
+}
+
+impl Session {
+    /// The task's metrics over some rows; `in_full` with those of each label or output, and with intervals.
+    pub(crate) fn metrics(&self, rows: &[u64], outputs: &[Collected], in_full: bool) -> Result<Vec<Score>, Diagnostic> {
+        let mut entries = Vec::new();
+        let mut parts = Vec::new();
+        for spec in &self.plan.metrics {
+            let column = self.data.table().column(&spec.target);
+            let column = column.ok_or_else(|| fault(format_args!("metric `{}` is of `{}`, which was not read", spec.name, spec.target)))?;
+            let metric = prepare(spec, column, rows, outputs)?;
+            let note = metric.as_ref().ok().and_then(|metric| by_convention(metric, column));
+            if let (true, Ok(metric)) = (in_full, &metric) {
+                let named = metric.each().into_iter().zip(column.spec.value_names());
+                parts.extend(named.map(|(part, name)| Entry {
+                    name: format!("{}_{name}", spec.name),
+                    is_part: true,
+                    metric: Ok(part),
+                    note: None,
+                }));
+            }
+            entries.push(Entry { name: spec.name.clone(), is_part: false, metric, note });
+        }
+        entries.extend(parts);
+        let known: Vec<&Metric> = entries.iter().filter_map(|entry| entry.metric.as_ref().ok()).collect();
+        let intervals = if in_full { Resamples::new(self.plan.seed).intervals(&known) } else { vec![None; known.len()] };
+        let mut intervals = intervals.into_iter();
+        let score = |Entry { name, is_part, metric, note }: &Entry| {
+            let interval = if metric.is_ok() { intervals.next().flatten() } else { None };
+            let (value, note) = match metric.as_ref().map_err(Clone::clone).and_then(Metric::value) {
+                Ok(value) => (Some(value), note.clone()),
+                Err(Undefined(reason)) => (None, Some(reason)),
+            };
+            Score { name: name.clone(), is_part: *is_part, value, interval: interval.filter(|_| value.is_some()), note }
+        };
+        Ok(entries.iter().map(score).collect())
+    }
+}
+
+/// The comparison of an output with a column.
+fn prepare(spec: &MetricSpec, column: &Column, rows: &[u64], outputs: &[Collected]) -> Result<Result<Metric, Undefined>, Diagnostic> {
+    let output = outputs.iter().find(|output| output.name == spec.prediction);
+    let output = output.ok_or_else(|| fault(format_args!("metric `{}` is of `{}`, which is no output", spec.name, spec.prediction)))?;
+    let values = output.flat();
+    let compare = |targets| Metric::new(spec.kind, &Comparison { values: &values, width: output.width, targets, items: None });
+    Ok(match &column.values {
+        Values::Class(classes) => {
+            let targets: Vec<i32> = rows.iter().map(|row| classes.value(*row as usize)).collect();
+            compare(Targets::Classes(&targets))
+        }
+        Values::Real(numbers) => {
+            let targets: Vec<f64> = rows.iter().map(|row| numbers.value(*row as usize)).collect();
+            compare(Targets::Real(&targets))
+        }
+        Values::Numbers(numbers) => {
+            let targets: Vec<f64> = rows.iter().flat_map(|row| numbers.row(*row)).copied().collect();
+            compare(if matches!(column.spec.kind, ColumnKind::Labels { .. }) { Targets::Labels(&targets) } else { Targets::Real(&targets) })
+        }
+        Values::Text(_) | Values::Alignment(_) | Values::Counts(_) => {
+            return Err(fault(format_args!("metric `{}` compares with what is no label", spec.name)));
+        }
+    })
+}
+
+/// Which classes or labels count 0 in a mean because all, or none, of the rows have them.
+fn by_convention(metric: &Metric, column: &Column) -> Option<String> {
+    let names = match &column.spec.kind {
+        ColumnKind::Class { names } | ColumnKind::Labels { names, .. } => names,
+        _ => return None,
+    };
+    let one_sided: Vec<String> =
+        metric.by_convention().into_iter().filter_map(|number| Some(format!("`{}`", names.get(number)?))).collect();
+    (!one_sided.is_empty()).then(|| format!("counts 0 in the mean, since all rows or none have it: {}", one_sided.join(", ")))
+}
