@@ -1,5 +1,7 @@
 //! Tasks: what the outputs of a network mean, with the columns that they are compared with.
 
+use std::rc::Rc;
+
 use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::{DType, Output};
 use mgx_ir::plan::{MetricKind, MetricSpec, OutputKind, OutputSpec};
