@@ -6,6 +6,7 @@
 //! Promises: memory is what `Plan::memory` says; results depend on the plan, the data and the weights alone; a run that is killed and resumed
 //! ends with the same bits; an error leaves the last checkpoint complete.
 
+mod adapters;
 mod data;
 mod exact;
 mod identity;

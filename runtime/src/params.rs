@@ -1,11 +1,11 @@
 //! Parameters as files: every tensor under its path in the program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::{ParamSpec, Precision};
-use mgx_weights::{Checkpoint, TensorData, parameter_slices, read_into, save};
+use mgx_weights::{Checkpoint, TensorData, Unwrapped, parameter_slices, read_into, save};
 
 use crate::memory::fault;
 
@@ -40,33 +40,45 @@ pub(crate) fn write<'p>(
 }
 
 /// Reads all tensors of a file that [`write`] made into `memory`; `prefix` stands before each path, and other tensors are left alone if
-/// there is one.
+/// there is one. Parameters that checkpoints do not keep may be missing. A file of the reference is read by the names that it gives.
 ///
 /// # Errors
 /// E0954 if the file is not of these parameters; E0900 to E0911 if it cannot be read.
 pub(crate) fn read(path: &Path, params: &[ParamSpec], prefix: &str, memory: &mut [u8]) -> Result<(), Diagnostic> {
     let file = Checkpoint::open_file(path)?;
-    let strangers = file.tensors().iter().filter(|tensor| prefix.is_empty() && !params.iter().any(|param| param.path == tensor.key));
-    if let Some(stranger) = strangers.into_iter().next() {
+    let own: HashSet<&str> = params.iter().map(|param| param.path.as_str()).collect();
+    let mut strangers = file.tensors().iter().filter(|tensor| !own.contains(tensor.key.as_str()));
+    let foreign = prefix.is_empty() && strangers.clone().count() == file.tensors().len();
+    let unwrapped = if foreign { Unwrapped::new(&file) } else { Unwrapped::default() };
+    if let Some(stranger) = strangers.next().filter(|_| prefix.is_empty() && !foreign) {
         return Err(does_not_fit(path, format_args!("it has `{}`, which the network does not", stranger.key)));
     }
+    let mut keys: Vec<Option<String>> = Vec::with_capacity(params.len());
     for param in params {
-        let key = format!("{prefix}{}", param.path);
-        match file.get(&key) {
-            None => return Err(does_not_fit(path, format_args!("it lacks `{key}`"))),
+        let key = if foreign { reference_key(param, &unwrapped).map(str::to_owned) } else { Some(format!("{prefix}{}", param.path)) };
+        keys.push(match key.as_deref().and_then(|key| file.get(key)) {
+            None if prefix.is_empty() && !param.is_kept() => None,
+            None => return Err(does_not_fit(path, format_args!("it lacks `{}`", key.as_deref().unwrap_or(&param.path)))),
             Some(tensor) if tensor.shape != param.shape => {
-                return Err(does_not_fit(
-                    path,
-                    format_args!("`{key}` is {:?} in the file and {:?} in the network", tensor.shape, param.shape),
-                ));
+                let message = format_args!("`{}` is {:?} in the file and {:?} in the network", tensor.key, tensor.shape, param.shape);
+                return Err(does_not_fit(path, message));
             }
-            Some(_) => {}
+            Some(_) => key,
+        });
+    }
+    for ((param, key), slice) in params.iter().zip(keys).zip(parameter_slices(params, memory)?) {
+        if let Some(key) = key {
+            read_into(&file, &key, param.precision, slice)?;
         }
     }
-    for (param, slice) in params.iter().zip(parameter_slices(params, memory)?) {
-        read_into(&file, &format!("{prefix}{}", param.path), param.precision, slice)?;
-    }
     Ok(())
+}
+
+/// The key of a parameter in a checkpoint of the reference: its tasks have one network, and what stands on it.
+fn reference_key<'c>(param: &ParamSpec, unwrapped: &Unwrapped<'c>) -> Option<&'c str> {
+    let (network, head) = (|| unwrapped.of_network(&param.key), || unwrapped.of_head(&param.key));
+    // A network without weights and what stands on it are not told apart by the plan.
+    if param.weights.is_some() || param.adapter.is_some() { network() } else { head().or_else(network) }
 }
 
 fn does_not_fit(path: &Path, what: impl std::fmt::Display) -> Diagnostic {

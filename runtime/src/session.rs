@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use mgx_cpu::Memory;
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{self, Plan};
+use mgx_ir::plan::{self, ParamSpec, Plan};
 use mgx_weights::{Checkpoint, CheckpointStore, LoadReport, load_opened};
 use serde::Serialize;
 
@@ -149,6 +149,11 @@ impl Session {
         Ok(())
     }
 
+    /// Gives the parameters that checkpoints do not keep their values, before others are read from one.
+    pub(crate) fn prepare_frozen(&mut self) -> Result<(), Diagnostic> {
+        if self.plan.params.iter().all(ParamSpec::is_kept) { Ok(()) } else { self.prepare() }
+    }
+
     /// The checkpoints that the plan's weights name.
     pub(crate) fn open_weights(&self) -> Result<Vec<Checkpoint>, Diagnostic> {
         self.weight_folders.iter().map(|folder| Checkpoint::open(folder)).collect()
@@ -165,6 +170,7 @@ impl Session {
             return Err(Diagnostic::error("E0951", format!("`{}` holds no checkpoint", path.display()))
                 .help("name the folder of a run, or a file of its parameters (`model.safetensors`)"));
         }
+        self.prepare_frozen()?;
         params::read(&file, &self.plan.params, "", &mut self.memory.params)?;
         Ok(self.source.insert(source))
     }

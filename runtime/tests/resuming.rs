@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{classifier, compile, events, normed_classifier, session, write_table};
+use common::{classifier, compile, events, normed_classifier, session, tuned_classifier, write_table};
 use mgx_runtime::{FitReport, RunFolder, Stop};
 
 const TRAIN: &str = "epochs = 4\n    batch_size = 6\n    accumulate = 2\n    log_every = 1\n    checkpoint_every = 3\n    \
@@ -47,21 +47,31 @@ fn same_files(left: &Path, right: &Path, names: &[&str]) {
 
 #[test]
 fn interrupted_runs_end_with_the_same_bits() {
-    let folder = tempfile::tempdir().unwrap();
     // Running statistics, dropout and the optimizer go on where they stood.
-    let (data, text) = (folder.path(), normed_classifier(TRAIN));
+    same_bits(&normed_classifier(TRAIN));
+}
+
+/// The frozen weights are not in the checkpoints.
+#[test]
+fn interrupted_fine_tuning_ends_with_the_same_bits() {
+    same_bits(&tuned_classifier("hidden = 8, ffn = 8, layers = 1", "lora(rank = 2, targets = [query, value])", TRAIN));
+}
+
+fn same_bits(text: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
     write_table(data, 120);
     let whole = data.join("whole");
-    let report = train(data, &whole, &text);
+    let report = train(data, &whole, text);
     // 72 rows in 12 batches, two to a step.
     assert_eq!((report.stop, report.steps, report.epochs), (Stop::Finished, 24, 4));
 
     let parts = data.join("parts");
-    let (plan, _) = compile(data, &text, "small");
-    RunFolder::create(&parts, &plan, &text).unwrap();
+    let (plan, _) = compile(data, text, "small");
+    RunFolder::create(&parts, &plan, text).unwrap();
     let mut interruptions = 0;
     let last = loop {
-        let report = train_a_little(data, &parts, &text);
+        let report = train_a_little(data, &parts, text);
         if report.stop != Stop::Interrupted {
             break report;
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mgx_ir::plan::{BufferId, Memory, Plan, Program, ProgramInput, StepKind, Storage};
+use mgx_ir::plan::{BufferId, Memory, ParamSpec, Plan, Program, ProgramInput, StepKind, Storage};
 use serde::Serialize;
 
 /// The figures of a plan.
@@ -70,8 +70,9 @@ pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
         });
     }
     let steps = super::programs(plan).map(|program| program.steps.len() as u64).sum::<u64>();
-    let checkpoint = plan.memory.params + plan.memory.optimizer;
-    let bytes_written = if plan.train.is_some() { 2 * checkpoint + plan.memory.params } else { 0 };
+    let kept: u64 = plan.params.iter().filter(|param| param.is_kept()).map(ParamSpec::bytes).sum();
+    let adapters: u64 = plan.params.iter().filter(|param| param.adapter.is_some()).map(ParamSpec::bytes).sum();
+    let bytes_written = if plan.train.is_some() { 2 * (kept + plan.memory.optimizer) + kept + adapters } else { 0 };
     Summary {
         experiment: plan.name.clone(),
         parameters_total,

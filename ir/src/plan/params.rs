@@ -74,6 +74,11 @@ impl ParamSpec {
         self.shape.iter().product()
     }
 
+    /// Is it written into checkpoints? What is not trained comes from its weights, or from the seed, again.
+    pub fn is_kept(&self) -> bool {
+        self.trainable || self.state
+    }
+
     /// Bytes in the parameter memory.
     pub fn bytes(&self) -> u64 {
         self.elements().saturating_mul(self.precision.bytes())

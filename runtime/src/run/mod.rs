@@ -8,6 +8,7 @@
 //!   metrics.jsonl         one event a line
 //!   checkpoints/          see `mgx_weights::CheckpointStore`
 //!   model.safetensors     the best parameters, when training is done
+//!   adapters/             what was trained beside frozen networks, as PEFT stores it
 //!   test.json, predictions.*, embeddings.*
 //! ```
 

@@ -34,7 +34,7 @@ impl Session {
         Ok(saved)
     }
 
-    /// Writes all parameters under their paths.
+    /// Writes the parameters that checkpoints keep under their paths: what is trained, and states.
     ///
     /// # Errors
     /// E0920 to E0923.
@@ -42,7 +42,8 @@ impl Session {
         let memory: &[u8] = &self.memory.params;
         // What Transformers looks for in its own files.
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        params::write(path, self.plan.params.iter().map(|param| (param, param.path.clone(), memory)), &metadata)
+        let kept = self.plan.params.iter().filter(|param| param.is_kept());
+        params::write(path, kept.map(|param| (param, param.path.clone(), memory)), &metadata)
     }
 
     fn state_names(&self) -> &[String] {
@@ -67,6 +68,7 @@ impl Session {
             let run = saved.path.ancestors().nth(2).unwrap_or(&saved.path);
             return Err(other_experiment(run, &[format!("the checkpoint `{}` was written by another program", saved.name)]));
         }
+        self.prepare_frozen()?;
         params::read(&saved.path.join(MODEL), &self.plan.params, "", &mut self.memory.params)?;
         let trainable: Vec<_> = self.plan.params.iter().filter(|param| param.trainable).cloned().collect();
         let names = self.state_names().to_vec();

@@ -117,6 +117,7 @@ impl Session {
             self.load_best(&run.checkpoints())?;
             let path = run.path().join(MODEL);
             self.write_params(&path)?;
+            self.write_adapters(run.path())?;
             model = Some(path);
         }
         Ok(fit.report(stop, resumed_from, model))

@@ -118,6 +118,16 @@ adapter normed(features: dim, outputs: dim) {
     program("normed(outputs = 2)", "classification(values, table.label)", train) + adapter
 }
 
+/// A classifier on a small encoder that is fine-tuned as `rewrite` says, `lora(rank = 2, targets = [query])` for example, or by the options `options`.
+pub fn tuned_classifier(options: &str, rewrite: &str, train: &str) -> String {
+    let encoder =
+        if rewrite.is_empty() { format!("aido_dna_debug({options})") } else { format!("aido_dna_debug({options}) with {rewrite}") };
+    let text = program("linear_mean_pool(outputs = 2)", "classification(values, table.label)", train);
+    let text = text.replace("table.sequence |> dna_onehot |>", "table.sequence |> encoder |>");
+    let text = text.replace("  values = ", &format!("  encoder = {encoder}\n  values = "));
+    format!("use std::backbones::aido_dna_debug\nuse std::rewrites::lora\n{text}")
+}
+
 /// A regression without dropout, by plain gradient descent.
 pub fn descent(lr: &str, train: &str) -> String {
     let train = format!("optimizer = descent(lr = {lr})\n    {train}");

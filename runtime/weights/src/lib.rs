@@ -25,6 +25,7 @@ mod shards;
 mod store;
 mod tensor;
 mod torch;
+mod wrapped;
 
 pub use atomic::write_atomically;
 pub use checkpoint::{Checkpoint, shard_names, weight_file};
@@ -38,3 +39,4 @@ pub use report::cannot_write;
 pub use save::{TensorData, save};
 pub use store::{CheckpointStore, SavedCheckpoint};
 pub use tensor::TensorInfo;
+pub use wrapped::Unwrapped;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::checkpoint::Checkpoint;
 use crate::dtype::Dtype;
 use crate::tensor::{TensorInfo, shape_text};
+use crate::wrapped::Unwrapped;
 
 /// Every tensor of every checkpoint, and every parameter that has weights.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -86,6 +87,7 @@ pub(crate) fn assign(
     let mut misshapen = Vec::new();
     let mut unreadable = Vec::new();
     let mut taken: Vec<HashSet<&str>> = vec![HashSet::new(); weights.len()];
+    let wrapped: Vec<Unwrapped<'_>> = checkpoints.iter().map(Unwrapped::new).collect();
     for (param, assigned) in params.iter().zip(&mut assignment) {
         let Some(number) = param.weights else { continue };
         let number = number as usize;
@@ -93,7 +95,8 @@ pub(crate) fn assign(
             let message = format!("parameter `{}` names weights {number}, and the plan has {}", param.path, weights.len());
             return Err(Diagnostic::error("E0917", message).help("this is a fault of mgx: please report it with the program"));
         };
-        let Some(tensor) = find(&param.key, spec, checkpoint) else {
+        let found = find(&param.key, spec, checkpoint).or_else(|| checkpoint.get(wrapped[number].of_network(&param.key)?));
+        let Some(tensor) = found else {
             if spec.optional.iter().any(|pattern| matches(pattern, &param.key)) {
                 report.weights[number].missing.push(param.path.clone());
             } else {
