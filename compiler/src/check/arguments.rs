@@ -7,6 +7,7 @@ use mgx_diag::{Diagnostic, Span, nearest};
 use super::Checker;
 use super::call::Args;
 use super::expr::Scope;
+use super::settings::TRAIN_FIELDS;
 use super::value::Value;
 use crate::syntax::ast::{Arg, Body, Expr, ExprKind, Name, Param, TypeExpr, TypeExprKind};
 
@@ -112,6 +113,9 @@ impl Checker<'_> {
         let diagnostic = Diagnostic::error("E0206", format!("`{what}` has no option `{}`", name.text)).label(name.span, "unknown option");
         let diagnostic = match nearest(&name.text, known.iter().copied()) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None if TRAIN_FIELDS.contains(&name.text.as_str()) => {
+                diagnostic.help(format!("it is a setting of `train`: write `train {{ {} = … }}`", name.text))
+            }
             None if known.is_empty() => diagnostic.help("it has no options"),
             None => diagnostic.help(format!("its options are: {}", known.join(", "))),
         };

@@ -1,6 +1,7 @@
 //! Experiments: data flows through backbones and adapters into a task.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
@@ -11,6 +12,7 @@ use super::axes::tensor_type;
 use super::call::Args;
 use super::data::Table;
 use super::expr::Scope;
+use super::layers;
 use super::library::ItemRef;
 use super::settings::{PredictSettings, TrainSettings};
 use super::tokenizer::field_value;
@@ -77,6 +79,8 @@ pub struct Elaborated {
     pub precision: Precision,
     pub graph: Graph,
     pub params: Vec<ParamInfo>,
+    /// The nodes of each call of a repeated part: a layer.
+    pub layers: Vec<Range<u32>>,
     /// What a training step leaves in each state that it changes; empty where the experiment is evaluated.
     pub updates: Vec<(ParamId, NodeId)>,
     pub data: Vec<DataSpec>,
@@ -188,6 +192,11 @@ impl Checker<'_> {
             self.report(diagnostic.label(span, "has nothing to store").help("freeze the backbone (`frozen = true`), or remove the line"));
             return None;
         }
+        if let Some(span) = train.as_ref().and_then(|train| train.gradient_checkpointing)
+            && !layers::are_trained(&emission)
+        {
+            self.no_layers(span, &emission);
+        }
         let batch = train.as_ref().map_or(batch.unwrap_or(BatchSpec::Samples(DEFAULT_BATCH)), |train| train.batch);
         Some(Elaborated {
             name: handle.name.text.clone(),
@@ -195,6 +204,7 @@ impl Checker<'_> {
             precision: state.precision,
             graph: emission.graph,
             params: emission.params,
+            layers: emission.layers,
             updates: emission.updates.into_iter().collect(),
             data: state.tables.into_iter().map(|table| table.spec).collect(),
             tokenizers: state.tokenizers,

@@ -112,6 +112,7 @@ impl Checker<'_> {
             shallow,
             env: RefCell::new(Env::default()),
             outer: RefCell::new(Vec::new()),
+            repeated: Cell::new(false),
             calls: Cell::new(0),
         });
         let scope = Scope { file: pending.item.file, env: Env::default(), experiment: false, instance: None };
@@ -320,7 +321,10 @@ impl Checker<'_> {
             scope.env.vars.truncate(depth);
             let Some((key, keys)) = key else { return Value::Error };
             match self.place(part, &format!("{}[{index}]", join(&instance.path, name)), &join(&instance.key, &key), keys) {
-                Value::Part(part) => parts.push(part),
+                Value::Part(part) => {
+                    part.repeated.set(true);
+                    parts.push(part);
+                }
                 Value::Error => return Value::Error,
                 other => {
                     self.report(

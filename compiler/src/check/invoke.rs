@@ -240,10 +240,14 @@ impl Checker<'_> {
             return Value::Error;
         };
         let callee = Callee { function, name: &handle.name.text, file: instance.item.file, instance: Some(instance) };
+        let begins = self.begin_layer(instance);
         self.enter_states();
         let value = self.call_function(callee, args, span);
         let value = self.leave(value, instance);
         self.leave_states(instance, &value);
+        if begins {
+            self.end_layer();
+        }
         value
     }
 }

@@ -23,6 +23,7 @@ mod hidden_states;
 mod instance;
 mod invoke;
 mod label_columns;
+mod layers;
 mod library;
 mod operators;
 mod overrides;
@@ -52,6 +53,7 @@ pub use value::{HUB_PREFIX, WeightsValue as WeightsSource};
 pub use world::World;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use mgx_diag::{Diagnostic, SourceMap, Span};
 use mgx_ir::graph::{Graph, NodeId, ParamId};
@@ -88,6 +90,9 @@ pub struct Emission {
     pub graph: Graph,
     pub params: Vec<ParamInfo>,
     pub training: bool,
+    /// The nodes of each call of a repeated part, and where the outermost one begins whose call goes on.
+    pub layers: Vec<Range<u32>>,
+    layer: Option<u32>,
     /// What a training step leaves in each state that it changes.
     pub updates: BTreeMap<ParamId, NodeId>,
     /// The network whose parameters are being made.

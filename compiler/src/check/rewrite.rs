@@ -227,6 +227,7 @@ impl Checker<'_> {
             shallow: base.shallow,
             env: RefCell::new(Env::default()),
             outer: RefCell::new(Vec::new()),
+            repeated: Cell::new(false),
             calls: Cell::new(0),
         });
         let mut scope = Scope { file: rewrite.pending.item.file, env: Env::default(), experiment: false, instance: None };
@@ -253,6 +254,7 @@ impl Checker<'_> {
             shallow: base.shallow,
             env: base.env.clone(),
             outer: RefCell::new(inner),
+            repeated: Cell::new(false),
             calls: Cell::new(0),
         };
         scope.env.set("base", Value::Part(Rc::new(base)));

@@ -79,6 +79,7 @@ impl Checker<'_> {
             shallow: first.shallow,
             env: RefCell::new(env),
             outer: RefCell::new(first.outer.borrow().clone()),
+            repeated: Cell::new(false),
             calls: Cell::new(0),
         }))
     }

@@ -32,6 +32,8 @@ pub struct TrainSettings {
     pub early_stop: Option<EarlyStop>,
     pub log_every: u64,
     pub checkpoint_every: Option<u64>,
+    /// Where it is asked for that the backward pass computes the layers' values again.
+    pub gradient_checkpointing: Option<Span>,
 }
 
 /// `predict { … }`, evaluated.
@@ -43,7 +45,7 @@ pub struct PredictSettings {
     pub on: Option<String>,
 }
 
-pub const TRAIN_FIELDS: [&str; 15] = [
+pub const TRAIN_FIELDS: [&str; 16] = [
     "epochs",
     "max_steps",
     "batch_size",
@@ -59,6 +61,7 @@ pub const TRAIN_FIELDS: [&str; 15] = [
     "min_delta",
     "log_every",
     "checkpoint_every",
+    "gradient_checkpointing",
 ];
 
 pub const PREDICT_FIELDS: [&str; 3] = ["on", "batch_size", "batch_tokens"];
@@ -93,6 +96,7 @@ impl Checker<'_> {
             early_stop: None,
             log_every: 50,
             checkpoint_every: None,
+            gradient_checkpointing: None,
         };
         self.unique_fields(block);
         let mut stop = StopSettings::default();
@@ -148,6 +152,7 @@ impl Checker<'_> {
             "min_delta" => stop.min_delta = self.number_in(expr, scope, 0.0, f64::MAX)?,
             "log_every" => settings.log_every = self.positive(expr, scope)?,
             "checkpoint_every" => settings.checkpoint_every = Some(self.positive(expr, scope)?),
+            "gradient_checkpointing" => settings.gradient_checkpointing = self.truth(expr, scope)?.then_some(expr.span),
             _ => {
                 self.unknown_option("train", &field.name, TRAIN_FIELDS.into_iter());
                 return None;

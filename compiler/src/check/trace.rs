@@ -93,6 +93,7 @@ impl Checker<'_> {
             precision: mgx_ir::plan::Precision::F32,
             graph: emission.graph,
             params: emission.params,
+            layers: emission.layers,
             updates: emission.updates.into_iter().collect(),
             data: Vec::new(),
             tokenizers: Vec::new(),

@@ -218,6 +218,8 @@ pub struct Instance {
     pub env: RefCell<Env>,
     /// Own axes of the sizes it was given, with the giver's axes.
     pub outer: RefCell<Vec<(AxisRef, AxisRef)>>,
+    /// One of the parts that `repeat` makes: a layer.
+    pub repeated: Cell<bool>,
     /// Times called, so that paths of values stay unique.
     pub calls: Cell<u32>,
 }

@@ -16,7 +16,7 @@ use mgx_ir::plan::{
 
 use crate::check::{Adapter, Elaborated, Network, ParamInfo, TrainSettings};
 use crate::passes::lower::{LowerOptions, lower};
-use crate::passes::{gradient, simplify};
+use crate::passes::{differentiate, recompute, simplify};
 
 /// Parameters and their gradients begin at multiples of this many bytes.
 const ALIGNMENT: u64 = 64;
@@ -158,7 +158,14 @@ fn gradient_program(experiment: &Elaborated, memory: &LowerOptions<'_>) -> Resul
     let mut graph = builder.finish();
     let wrt = trainable_nodes(&graph);
     let nodes: Vec<NodeId> = wrt.iter().map(|(_, node)| *node).collect();
-    let gradients = gradient(&mut graph, &[(loss, scale)], &nodes)?;
+    let differentiated = differentiate(&mut graph, &[(loss, scale)], &nodes)?;
+    let mut gradients = differentiated.gradients.clone();
+    if experiment.train.as_ref().is_some_and(|train| train.gradient_checkpointing.is_some()) {
+        let places = recompute(&mut graph, &experiment.layers, &differentiated);
+        for gradient in gradients.iter_mut().flatten() {
+            *gradient = places[gradient.0 as usize];
+        }
+    }
     let (named, nodes): (Vec<ParamId>, Vec<NodeId>) =
         wrt.iter().zip(gradients).filter_map(|((param, _), gradient)| gradient.map(|gradient| (*param, gradient))).unzip();
     let updates = experiment.updates.iter().map(|(_, node)| *node);

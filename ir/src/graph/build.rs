@@ -278,6 +278,11 @@ impl GraphBuilder {
         self.add(Op::RoutedOuter { choice, of }, &[x, y, index], None)
     }
 
+    /// `x`, but not before `y` is there.
+    pub fn after(&mut self, x: NodeId, y: NodeId) -> NodeId {
+        self.add(Op::After, &[x, y], None)
+    }
+
     /// Attention of q, k, v along `[query, key, dim, value]`; `value` may be `dim`.
     pub fn attention(&mut self, [q, k, v]: [NodeId; 3], [query, key, dim, value]: [AxisId; 4], scale: f64) -> NodeId {
         self.add(Op::Attention { query, key, dim, value, scale }, &[q, k, v], None)

@@ -59,6 +59,10 @@ fn result_type(graph: &Graph, op: &Op, inputs: &[&Type], declared: Option<&Type>
         }
         Op::Broadcast => broadcast(inputs, need(declared)?),
         Op::Permute => permute(inputs, need(declared)?),
+        Op::After => {
+            let [x, _] = arity(inputs)?;
+            Ok(x.clone())
+        }
         Op::Reduce { over, batch, .. } => reduce(graph, inputs, over, *batch),
         Op::Contract { over, batch } => contract(graph, inputs, over, *batch),
         Op::Rename { pairs } => rename(graph, inputs, pairs),

@@ -109,6 +109,9 @@ pub enum Op {
     Contract { over: Vec<AxisId>, batch: bool },
     /// The same elements in another storage order of the same axes.
     Permute,
+    /// `x`, but not before `y` is there: nothing that is computed from the result is the same as what is computed from `x`, and no step
+    /// that reads the result runs before `y` is computed. So a value is computed again later and not kept until then.
+    After,
     /// The same elements under other axes: `pairs` of (axis of `x`, axis of the result) with equal extents.
     Rename { pairs: Vec<(AxisId, AxisId)> },
     /// One axis of `x` as several, row-major: their sizes multiply to its extent.
@@ -174,6 +177,7 @@ impl Op {
             },
             Self::Contract { .. } => "contract",
             Self::Permute => "permute",
+            Self::After => "after",
             Self::Rename { .. } => "rename",
             Self::Split { .. } => "split",
             Self::Merge { .. } => "merge",

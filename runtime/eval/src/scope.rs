@@ -78,6 +78,9 @@ impl<'a> BatchScope<'a> {
             ops::apply(op, ty, &operands, self.of(sample))
         };
         let samples = || self.batch.samples.iter().enumerate();
+        if *op == Op::After {
+            return inputs[0].clone();
+        }
         if ty.per_sample {
             return Value::PerSample(samples().map(|(number, sample)| one(number, Some(sample))).collect());
         }

@@ -39,6 +39,7 @@ fn random_graphs_are_well_formed_and_benign() {
         "reduce_min",
         "contract",
         "permute",
+        "after",
         "rename",
         "split",
         "merge",

@@ -14,7 +14,7 @@ use mgx_eval::eval_graph;
 use mgx_ir::plan::{Batch, InputData, Program};
 
 use common::{check, compare, seeds};
-use lowered::{Lowered, forward, stored_as_bf16, with_gradients};
+use lowered::{Lowered, forward, layers, recomputed, stored_as_bf16, with_gradients};
 
 const TOLERANCE: f64 = 2e-4;
 
@@ -184,6 +184,36 @@ fn gradients_of_large_networks_have_the_same_bits_with_every_number_of_threads()
             assert!(run(threads) == one, "seed {seed}: {threads} threads give other bits than one");
         }
         assert!(one.iter().any(|byte| *byte != 0), "seed {seed}: all gradients are zero");
+    }
+}
+
+/// The outputs and the gradient memory after a batch, as bits.
+fn trained_bits(lowered: &Lowered) -> Result<(Vec<Vec<u32>>, Vec<u8>), String> {
+    let Lowered { case, program, offsets, bytes, .. } = lowered;
+    let executable = Executable::new(program).map_err(|diagnostic| format!("{diagnostic:?}"))?;
+    let mut memory = memory(program, &case.params, offsets, *bytes);
+    let found = outputs(case, &executable, &mut memory, &case.batch)?;
+    Ok((found.values().map(bits).collect(), memory.gradients.to_vec()))
+}
+
+/// Gradients that compute layers again have the bits of those that keep all values.
+#[test]
+fn computing_layers_again_changes_no_bits() {
+    let agree = |case: &Case, seed: u64| {
+        let (Some(kept), Some(again)) = (with_gradients(case), recomputed(case, &layers(case, seed))) else { return Ok(()) };
+        let (left, right) = (trained_bits(&kept)?, trained_bits(&again)?);
+        let word = |bytes: &[u8], at: usize| f32::from_le_bytes([bytes[at * 4], bytes[at * 4 + 1], bytes[at * 4 + 2], bytes[at * 4 + 3]]);
+        match (0..left.1.len() / 4).find(|at| word(&left.1, *at).to_bits() != word(&right.1, *at).to_bits()) {
+            Some(at) => {
+                let owner = kept.offsets.iter().rposition(|offset| *offset as usize / 4 <= at);
+                Err(format!("word {at} of the gradients (parameter {owner:?}) is {}, {} without", word(&right.1, at), word(&left.1, at)))
+            }
+            None if left.0 != right.0 => Err("other outputs".into()),
+            None => Ok(()),
+        }
+    };
+    for seed in seeds(10) {
+        check(seed, &network(seed), |case| agree(case, seed));
     }
 }
 

@@ -10,7 +10,7 @@ use mgx_ir::graph::Op;
 use mgx_ir::plan::{ContractStep, FusedNode, StepKind};
 
 use common::{check, compare, seeds};
-use lowered::{Lowered, forward, stored_as_bf16, with_gradients};
+use lowered::{Lowered, forward, layers, recomputed, stored_as_bf16, with_gradients};
 
 const TOLERANCE: f64 = 2e-5;
 
@@ -82,6 +82,35 @@ fn lowered_networks_agree() {
         check(seed, &network(seed), forward_agrees);
         check(seed, &network(seed), gradients_too);
     }
+}
+
+/// Gradients that compute layers again are those of a graph that keeps all values, to the last bit of the reference.
+fn recomputing_changes_nothing(case: &Case, seed: u64) -> Result<(), String> {
+    let (Some(kept), Some(again)) = (with_gradients(case), recomputed(case, &layers(case, seed))) else { return Ok(()) };
+    let values = |lowered: &Lowered| -> Vec<Vec<u64>> {
+        let values = eval_graph(&lowered.case.graph, &lowered.case.params, &lowered.case.batch);
+        let gradients = lowered.gradients.iter().map(|(_, node)| values.get(*node).flatten());
+        gradients.map(|gradient| gradient.into_iter().map(f64::to_bits).collect()).collect()
+    };
+    if values(&kept) != values(&again) {
+        return Err("other gradients".into());
+    }
+    agrees(&again)
+}
+
+#[test]
+fn recomputed_gradients_agree() {
+    let mut copies = 0;
+    for seed in seeds(150) {
+        check(seed, &case(seed, 10), |case| recomputing_changes_nothing(case, seed));
+        if seed % 3 == 0 {
+            let case = network(seed);
+            check(seed, &case, |case| recomputing_changes_nothing(case, seed));
+            let again = recomputed(&case, &layers(&case, seed)).expect("networks can be differentiated");
+            copies += again.case.graph.nodes.iter().filter(|node| node.op == Op::After).count();
+        }
+    }
+    assert!(copies > 100, "{copies} values are read for recomputation");
 }
 
 /// A convolution, the gradient of its input and that of its kernel are products that read positions, and windows are stored nowhere.

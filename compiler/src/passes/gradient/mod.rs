@@ -20,16 +20,34 @@ use mgx_ir::graph::{DType, Graph, GraphBuilder, NodeId, Op, ReduceOp, Type};
 /// # Errors
 /// `E0600` where an operation on the way has no gradient (the gradient of attention itself).
 pub fn gradient(graph: &mut Graph, outputs: &[(NodeId, NodeId)], wrt: &[NodeId]) -> Result<Vec<Option<NodeId>>, Diagnostic> {
+    differentiate(graph, outputs, wrt).map(|found| found.gradients)
+}
+
+/// What [`differentiate`] has found and appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Differentiated {
+    /// The gradient by each value of `wrt`.
+    pub gradients: Vec<Option<NodeId>>,
+    /// For each node that was appended, in order: the node to whose gradients of inputs it belongs; `None` for a seed.
+    pub origins: Vec<Option<NodeId>>,
+}
+
+/// As [`gradient`], and says where each node that it appends comes from.
+///
+/// # Errors
+/// As there.
+pub fn differentiate(graph: &mut Graph, outputs: &[(NodeId, NodeId)], wrt: &[NodeId]) -> Result<Differentiated, Diagnostic> {
     let leaves = Leaves::new(graph, wrt);
     let losses: Vec<NodeId> = outputs.iter().map(|(loss, _)| *loss).collect();
     let active = active(graph, &leaves, &shift::stabilisers(graph, &losses));
-    let mut reverse = Reverse { b: GraphBuilder::from_graph(std::mem::take(graph)), gradients: BTreeMap::new(), active };
+    let mut reverse =
+        Reverse { b: GraphBuilder::from_graph(std::mem::take(graph)), gradients: BTreeMap::new(), active, origins: Vec::new() };
     let result = reverse.run(outputs, &leaves);
     *graph = reverse.b.graph;
     result?;
     super::check(graph, "gradient");
-    let gradients = reverse.gradients;
-    Ok(wrt.iter().map(|node| gradients.get(&leaves.canonical(*node)).copied()).collect())
+    let Reverse { gradients, origins, .. } = reverse;
+    Ok(Differentiated { gradients: wrt.iter().map(|node| gradients.get(&leaves.canonical(*node)).copied()).collect(), origins })
 }
 
 /// The values that gradients are asked of; the first node that reads a parameter stands for all that read it.
@@ -81,15 +99,19 @@ pub(crate) struct Reverse {
     pub(crate) b: GraphBuilder,
     gradients: BTreeMap<NodeId, NodeId>,
     active: Vec<bool>,
+    /// See [`Differentiated::origins`].
+    origins: Vec<Option<NodeId>>,
 }
 
 impl Reverse {
     fn run(&mut self, outputs: &[(NodeId, NodeId)], leaves: &Leaves) -> Result<(), Diagnostic> {
+        let first = self.b.graph.nodes.len();
         for (loss, seed) in outputs {
             if self.is_active(*loss) {
                 self.flow(leaves.canonical(*loss), *seed);
             }
         }
+        self.origins.resize(self.b.graph.nodes.len() - first, None);
         let Some(last) = self.gradients.keys().next_back().copied() else { return Ok(()) };
         for index in (0..=last.0).rev() {
             let id = NodeId(index);
@@ -99,6 +121,7 @@ impl Reverse {
             for (input, contribution) in rules::contributions(self, id, &node, gradient)? {
                 self.flow(leaves.canonical(input), contribution);
             }
+            self.origins.resize(self.b.graph.nodes.len() - first, Some(id));
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(super) fn contributions(r: &mut Reverse, id: NodeId, node: &Node, g: NodeId)
         Op::Unary(op) => unary(r, *op, x, id, g).map(|dx| (x, dx)).into_iter().collect(),
         Op::Binary(op) => binary(r, *op, [x, node.inputs[1]], id, g),
         Op::Select => select(r, &node.inputs, g),
-        Op::Cast | Op::Broadcast | Op::Permute => vec![(x, g)],
+        Op::Cast | Op::Broadcast | Op::Permute | Op::After => vec![(x, g)],
         Op::Reduce { op: ReduceOp::Sum, .. } => vec![(x, repeat_like(r, g, x))],
         Op::Reduce { over, batch, .. } => vec![(x, extremum(r, x, id, over, *batch, g))],
         Op::Contract { .. } => contract(r, [x, node.inputs[1]], g),

@@ -90,7 +90,7 @@ impl Canonical {
 
 fn layout_of(graph: &Graph, layouts: &[Vec<AxisId>], id: NodeId) -> Vec<AxisId> {
     let node = graph.node(id);
-    if matches!(node.op, Op::Rename { .. } | Op::Split { .. } | Op::Merge { .. })
+    if layout::may_be_view(&node.op)
         && let Some(axes) = layout::view(&node.op, &layout_of(graph, layouts, node.inputs[0]))
     {
         return axes;
@@ -100,9 +100,7 @@ fn layout_of(graph: &Graph, layouts: &[Vec<AxisId>], id: NodeId) -> Vec<AxisId> 
 
 fn root_of(graph: &Graph, layouts: &[Vec<AxisId>], id: NodeId) -> NodeId {
     let node = graph.node(id);
-    if matches!(node.op, Op::Rename { .. } | Op::Split { .. } | Op::Merge { .. })
-        && layout::view(&node.op, &layout_of(graph, layouts, node.inputs[0])).is_some()
-    {
+    if layout::may_be_view(&node.op) && layout::view(&node.op, &layout_of(graph, layouts, node.inputs[0])).is_some() {
         return root_of(graph, layouts, node.inputs[0]);
     }
     id
@@ -270,6 +268,12 @@ impl Maker {
             Op::ScatterAdd { axis, over, batch } => self.scatter(inputs, *axis, over, *batch),
             Op::RoutedContract { over } => self.routed_contract(inputs, over),
             Op::RoutedOuter { choice, of } => self.routed_outer(inputs, *choice, *of),
+            Op::After => {
+                // What is kept until then must be in memory, and so must be what is waited for: it is a step that is waited for.
+                let x = self.operand(inputs[0], |_| true, Vec::new());
+                self.demanded.insert(inputs[1]);
+                self.add(Op::After, &[x, inputs[1]], None)
+            }
             Op::Rename { .. } | Op::Split { .. } | Op::Merge { .. } => {
                 self.sink(&node.op, inputs[0], 4).unwrap_or_else(|| self.add(node.op.clone(), inputs, None))
             }

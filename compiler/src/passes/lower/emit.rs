@@ -210,6 +210,10 @@ impl Emitter<'_> {
         };
         let (summed, left): (Vec<AxisId>, Vec<AxisId>) = kernel.space.axes.iter().copied().partition(|axis| over.contains(axis));
         let (outer, inner) = if matches!(reduce, ReduceSpace::Outer { .. }) { (summed, left) } else { (left, summed) };
+        if stores.is_empty() {
+            // What is only waited for, and read by nobody.
+            return;
+        }
         let step = FusedStep { nodes, stores, per_sample: kernel.space.per_sample, outer, inner, reduce };
         self.step(StepKind::Fused(step), spans);
     }

@@ -6,6 +6,7 @@ use mgx_ir::graph::NodeId;
 
 use super::canonical::Canonical;
 use super::cone::{self, Cone, Kind, Space};
+use super::layout;
 use super::targets::Targets;
 use super::units::{Unit, Work, heavy_units, last_value};
 
@@ -36,6 +37,11 @@ impl Units {
     pub(crate) fn bases<'a>(&'a self, canonical: &'a Canonical, unit: &'a Unit) -> impl Iterator<Item = NodeId> + 'a {
         unit.reads.iter().filter_map(|read| self.targets.base(canonical, *read))
     }
+
+    /// What a unit runs after: what it reads and what that waits for, as the values that are in memory themselves.
+    pub(crate) fn awaited<'a>(&'a self, canonical: &'a Canonical, unit: &'a Unit) -> impl Iterator<Item = NodeId> + 'a {
+        awaited(canonical, &unit.reads).into_iter().filter_map(|read| self.targets.base(canonical, read))
+    }
 }
 
 /// Forms the units of a program.
@@ -53,6 +59,20 @@ pub(crate) fn form(canonical: &Canonical, targets: &Targets) -> Units {
     let mut merger = Merger::new(canonical, Units { units, targets });
     merger.run();
     merger.finish()
+}
+
+/// Values and what they wait for.
+fn awaited(canonical: &Canonical, reads: &[NodeId]) -> Vec<NodeId> {
+    let mut awaited = reads.to_vec();
+    for read in reads {
+        let mut id = *read;
+        while layout::may_be_view(&canonical.graph.node(id).op) {
+            let inputs = &canonical.graph.node(id).inputs;
+            awaited.extend(&inputs[1..]);
+            id = inputs[0];
+        }
+    }
+    awaited
 }
 
 /// Units under merging, as a graph whose edges go from who computes a value to who reads it.
@@ -83,9 +103,10 @@ impl<'a> Merger<'a> {
             merger.producer.extend(unit.iter().flat_map(|unit| &unit.produces).map(|node| (*node, at)));
         }
         for at in 0..count {
-            let reads = merger.units[at].as_ref().map(|unit| unit.reads.clone()).unwrap_or_default();
+            let reads = merger.units[at].as_ref().map(|unit| awaited(canonical, &unit.reads)).unwrap_or_default();
             for read in reads {
-                if let Some(from) = merger.targets.base(canonical, read).and_then(|base| merger.producer.get(&base)).copied() {
+                let from = merger.targets.base(canonical, read).and_then(|base| merger.producer.get(&base)).copied();
+                if let Some(from) = from.filter(|from| *from != at) {
                     merger.before[at].insert(from);
                     merger.after[from].insert(at);
                 }
@@ -172,6 +193,11 @@ impl<'a> Merger<'a> {
     fn try_merge(&mut self, first: usize, second: usize) -> bool {
         let (Some(a), Some(b)) = (self.kernel(first), self.kernel(second)) else { return false };
         let dependent = self.before[second].contains(&first);
+        let reads = |read: &NodeId| self.targets.base(self.canonical, *read).and_then(|base| self.producer.get(&base)) == Some(&first);
+        if dependent && !b.reads.keys().any(reads) {
+            // It only waits for the other.
+            return false;
+        }
         let Some(space) = joined(&a.space, &b.space, dependent) else { return false };
         if !self.reads_in_place(a, b) || !self.reads_in_place(b, a) {
             return false;

@@ -2,12 +2,18 @@
 
 use mgx_ir::graph::{AxisId, Extent, Graph, NodeId, Op};
 
+/// May the operation leave every element where it is, so that its result can be read from where its input is?
+pub(crate) fn may_be_view(op: &Op) -> bool {
+    matches!(op, Op::Rename { .. } | Op::Split { .. } | Op::Merge { .. } | Op::After)
+}
+
 /// The order of the result's axes if the operation, on an input stored in this order, leaves every element where it is.
 pub(crate) fn view(op: &Op, input: &[AxisId]) -> Option<Vec<AxisId>> {
     match op {
         Op::Rename { pairs } => {
             Some(input.iter().map(|axis| pairs.iter().find(|(from, _)| from == axis).map_or(*axis, |(_, to)| *to)).collect())
         }
+        Op::After => Some(input.to_vec()),
         Op::Split { axis, into } => Some(replace(input, *axis, into)),
         Op::Merge { axes, into } => {
             let at = input.windows(axes.len()).position(|part| part == axes.as_slice())?;
@@ -60,7 +66,7 @@ pub(crate) fn natural(graph: &Graph, id: NodeId, of: impl Fn(NodeId) -> Vec<Axis
     };
     match &node.op {
         Op::Input { .. } | Op::Param(_) | Op::Const(_) | Op::Iota(_) | Op::Random { .. } | Op::Permute => node.ty.axes.clone(),
-        Op::Unary(_) | Op::Cast => first(),
+        Op::Unary(_) | Op::Cast | Op::After => first(),
         Op::Binary(_) | Op::Select | Op::Broadcast => {
             let covering = node.inputs.iter().map(|input| of(*input)).find(|axes| axes.len() == node.ty.axes.len());
             covering.unwrap_or_else(|| ragged_first(graph, &node.ty.axes))

@@ -18,9 +18,9 @@ pub(crate) fn order(canonical: &Canonical, units: &Units, options: &LowerOptions
         units.units.iter().enumerate().flat_map(|(at, unit)| unit.produces.iter().map(move |node| (*node, at))).collect();
     let reads: Vec<BTreeSet<NodeId>> = units.units.iter().map(|unit| units.bases(canonical, unit).collect()).collect();
     let mut after: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); count];
-    for (at, reads) in reads.iter().enumerate() {
-        for from in reads.iter().filter_map(|read| producer.get(read)).filter(|from| **from != at) {
-            after[*from].insert(at);
+    for (at, unit) in units.units.iter().enumerate() {
+        for from in units.awaited(canonical, unit).filter_map(|read| producer.get(&read).copied()).filter(|from| *from != at) {
+            after[from].insert(at);
         }
     }
     for (reader, writer) in overwrites(canonical, units, &reads, options) {

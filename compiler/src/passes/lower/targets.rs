@@ -33,8 +33,7 @@ fn base(canonical: &Canonical, kept: &BTreeSet<NodeId>, id: NodeId) -> Option<No
         if kept.contains(&id) || is_heavy(&node.op) || is_source(&node.op) {
             return Some(id);
         }
-        let is_view = matches!(node.op, Op::Rename { .. } | Op::Split { .. } | Op::Merge { .. })
-            && layout::view(&node.op, &canonical.layout(node.inputs[0])).is_some();
+        let is_view = layout::may_be_view(&node.op) && layout::view(&node.op, &canonical.layout(node.inputs[0])).is_some();
         if !is_view {
             return None;
         }

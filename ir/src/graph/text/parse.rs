@@ -291,6 +291,7 @@ fn operation(name: &str, a: &Attributes) -> Result<Op, String> {
         "cast" => Op::Cast,
         "broadcast" => Op::Broadcast,
         "permute" => Op::Permute,
+        "after" => Op::After,
         "sum" => return reduce(ReduceOp::Sum),
         "reduce_max" => return reduce(ReduceOp::Max),
         "reduce_min" => return reduce(ReduceOp::Min),

@@ -135,7 +135,7 @@ impl Printer {
             vec![axis("query", query), axis("key", key), axis("dim", dim), format!("scale = {scale:?}")]
         };
         match op {
-            Op::Unary(_) | Op::Binary(_) | Op::Select | Op::Cast | Op::Broadcast | Op::Permute => Vec::new(),
+            Op::Unary(_) | Op::Binary(_) | Op::Select | Op::Cast | Op::Broadcast | Op::Permute | Op::After => Vec::new(),
             Op::Input { name } => vec![format!("name = {}", quote(name))],
             Op::Param(id) => vec![format!("id = {}", id.0)],
             Op::Const(value) => vec![format!("value = {value:?}")],

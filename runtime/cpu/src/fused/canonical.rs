@@ -153,7 +153,8 @@ impl Renumber<'_> {
             | Op::RoutedOuter { .. }
             | Op::Attention { .. }
             | Op::AttentionLse { .. }
-            | Op::AttentionGrad { .. } => return Err(shapes::malformed(format!("a fused step holds {}", op.name()))),
+            | Op::AttentionGrad { .. }
+            | Op::After => return Err(shapes::malformed(format!("a fused step holds {}", op.name()))),
         })
     }
 }

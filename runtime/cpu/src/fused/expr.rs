@@ -110,8 +110,6 @@ pub(crate) struct Node {
     pub vars: Vars,
     /// How many rounds of reductions stand before it.
     pub phase: u32,
-    /// Operations in it, the shared ones counted each time (saturating).
-    pub cost: u32,
 }
 
 /// A reduction over the columns of a row, or over all rows.
@@ -156,9 +154,9 @@ impl Exprs {
         if let Some(id) = self.ids.get(&(expr.clone(), dtype)) {
             return *id;
         }
-        let (vars, phase, cost) = self.summary(&expr);
+        let (vars, phase) = self.summary(&expr);
         let id = ExprId(self.nodes.len() as u32);
-        self.nodes.push(Node { expr: expr.clone(), dtype, vars, phase, cost });
+        self.nodes.push(Node { expr: expr.clone(), dtype, vars, phase });
         self.ids.insert((expr, dtype), id);
         id
     }
@@ -188,13 +186,12 @@ impl Exprs {
         }
     }
 
-    fn summary(&self, expr: &Expr) -> (Vars, u32, u32) {
-        let (mut vars, mut phase, mut cost) = (Vars::default(), 0, 1u32);
+    fn summary(&self, expr: &Expr) -> (Vars, u32) {
+        let (mut vars, mut phase) = (Vars::default(), 0);
         for child in children(expr) {
             let child = self.get(child);
             vars = vars.with(child.vars);
             phase = phase.max(child.phase);
-            cost = cost.saturating_add(child.cost);
         }
         for poly in polys(expr) {
             vars = vars.with(self.poly_vars(poly));
@@ -204,14 +201,12 @@ impl Exprs {
             Expr::Row(reduction) => {
                 phase = phase.max(self.reductions[*reduction as usize].phase + 1);
                 vars = vars.with(self.get(self.reductions[*reduction as usize].body).vars.without(Vars::COLUMN));
-                cost = 0;
             }
             Expr::Column { reduction, .. } => phase = phase.max(self.reductions[*reduction as usize].phase + 1),
             Expr::Loop { var, .. } => vars = vars.without(Vars::of(Var::Inner(*var))),
-            Expr::Const(_) | Expr::Load { .. } => cost = 0,
             _ => {}
         }
-        (vars, phase, cost)
+        (vars, phase)
     }
 
     /// The variables of an index.

@@ -12,7 +12,7 @@ pub(super) fn any(maker: &mut Maker) -> Option<NodeId> {
     let x = maker.value(dtype, |graph, id| !graph.ty(id).axes.is_empty())?;
     let axes = maker.axes(x);
     let axis = maker.pick(&axes)?;
-    match maker.below(10) {
+    match maker.below(11) {
         0 => broadcast(maker, x),
         1 => permute(maker, x),
         2 => rename(maker, x),
@@ -22,8 +22,15 @@ pub(super) fn any(maker: &mut Maker) -> Option<NodeId> {
         6 => pad(maker, x, axis),
         7 => concat(maker, x, axis),
         8 => window(maker, x, axis),
+        9 => after(maker, x),
         _ => fold(maker, x, axis),
     }
+}
+
+/// A value that waits for any other.
+fn after(maker: &mut Maker, x: NodeId) -> Option<NodeId> {
+    let other = maker.float()?;
+    Some(maker.builder.after(x, other))
 }
 
 fn size(value: u64) -> Box<SizeExpr> {

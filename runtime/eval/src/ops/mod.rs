@@ -18,7 +18,7 @@ pub(crate) use reduce::{combine, identity};
 /// `RoutedOuter`, and `Reduce`, `Contract` and `ScatterAdd` with `batch = true`, give the sample's part; see `BatchScope::apply`.
 ///
 /// # Panics
-/// For `Input` and `Param`, which come from outside, and for malformed operations.
+/// For `Input` and `Param`, which come from outside, for `After`, which computes nothing, and for malformed operations.
 pub(crate) fn apply(op: &Op, ty: &Type, inputs: &[&Tensor], scope: Scope<'_>) -> Tensor {
     let shape = scope.shape(&ty.axes);
     let result = Result { ty, shape: &shape, scope };

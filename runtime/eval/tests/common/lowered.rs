@@ -1,7 +1,9 @@
 //! Cases as the compiler lowers them: the outputs, and the gradients of a loss added to the gradient memory.
 
+use std::ops::Range;
+
 use mgx_compiler::passes::lower::{LowerOptions, lower};
-use mgx_compiler::passes::{gradient, simplify};
+use mgx_compiler::passes::{differentiate, recompute, simplify};
 use mgx_eval::arbitrary::Case;
 use mgx_ir::graph::{DType, GraphBuilder, NodeId, Op, ParamId, UnaryOp};
 use mgx_ir::plan::{InputData, Program, Storage};
@@ -27,6 +29,11 @@ pub fn forward(case: &Case) -> Lowered {
 /// Lowers the outputs of a case with the gradients of `Σ sin(x)` over all elements `x` of its float outputs, times 0.5; `None` where it has
 /// none or they cannot be differentiated.
 pub fn with_gradients(case: &Case) -> Option<Lowered> {
+    recomputed(case, &[])
+}
+
+/// As [`with_gradients`], where the gradients compute what they need of these layers again.
+pub fn recomputed(case: &Case, layers: &[Range<u32>]) -> Option<Lowered> {
     let mut b = GraphBuilder::from_graph(case.graph.clone());
     let mut losses = Vec::new();
     let scale = b.input("loss_scale", DType::F32, &[], false);
@@ -44,11 +51,21 @@ pub fn with_gradients(case: &Case) -> Option<Lowered> {
         })
         .collect();
     let wrt: Vec<NodeId> = params.iter().map(|(_, node)| *node).collect();
-    let found = gradient(&mut graph, &losses, &wrt).ok()?;
-    let gradients: Vec<(ParamId, NodeId)> = params.iter().zip(found).filter_map(|((id, _), gradient)| Some((*id, gradient?))).collect();
+    let found = differentiate(&mut graph, &losses, &wrt).ok()?;
+    let places = recompute(&mut graph, layers, &found);
+    let gradients = params.iter().zip(found.gradients);
+    let gradients: Vec<(ParamId, NodeId)> = gradients.filter_map(|((id, _), gradient)| Some((*id, places[gradient?.0 as usize]))).collect();
     let mut case = Case { graph, ..case.clone() };
     case.batch.inputs.insert("loss_scale".into(), InputData::F32(vec![0.5]));
     Some(finish(case, gradients))
+}
+
+/// Parts of a graph one after another that are to be layers, with gaps between them; others for each seed.
+#[allow(dead_code, reason = "each test file uses a part of it")]
+pub fn layers(case: &Case, seed: u64) -> Vec<Range<u32>> {
+    let count = case.graph.nodes.len() as u32;
+    let size = 2 + (seed % 7) as u32 * count.div_ceil(16);
+    (0..count).step_by(size as usize + (seed % 3) as usize).map(|first| first..(first + size).min(count)).collect()
 }
 
 /// Simplifies and lowers.

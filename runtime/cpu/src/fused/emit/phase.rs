@@ -13,10 +13,8 @@ use crate::fused::expr::{Expr, ExprId, children};
 use crate::fused::primitives::{self, Primitive};
 use crate::fused::{expand::StoreExpr, vector};
 
-/// Bodies of at most this cost are reduced into several accumulators, for the additions not to wait for each other.
-const LIGHT: u32 = 10;
-
-/// Accumulators of a light reduction.
+/// Accumulators of a reduction: several, for the additions not to wait for each other. As many whatever is reduced: a sum has the same bits
+/// whether its terms are computed where they are added or were stored before.
 const ACCUMULATORS: usize = 4;
 
 /// What a pass computes.
@@ -51,10 +49,9 @@ impl Emitter<'_> {
         let mut all = HashMap::new();
         for number in reductions {
             let reduction = &exprs.reductions[*number as usize];
-            let light = exprs.get(reduction.body).cost <= LIGHT;
             let (vector, scalar) =
                 (self.identity(reduction.op, reduction.dtype, true), self.identity(reduction.op, reduction.dtype, false));
-            let lanes = (0..if light { ACCUMULATORS } else { 1 }).map(|_| {
+            let lanes = (0..ACCUMULATORS).map(|_| {
                 let variable = self.b.declare_var(machine_type(reduction.dtype, true));
                 self.b.def_var(variable, vector);
                 variable
@@ -249,7 +246,7 @@ impl Emitter<'_> {
     }
 
     fn unroll(accumulators: &HashMap<u32, Accumulator>, sinks: &Sinks<'_>) -> usize {
-        sinks.registers.iter().filter_map(|number| accumulators.get(number)).map(|accumulator| accumulator.lanes.len()).max().unwrap_or(1)
+        if sinks.registers.iter().any(|number| accumulators.contains_key(number)) { ACCUMULATORS } else { 1 }
     }
 
     /// Loops over columns: vectors as far as they fit (several a round at first, with their number), then one by one.
@@ -293,7 +290,7 @@ impl Emitter<'_> {
             let reduction = &exprs.reductions[*number as usize];
             let value = self.expr(reduction.body, vector);
             let Some(accumulator) = accumulators.get(number) else { continue };
-            let variable = if vector { accumulator.lanes[part % accumulator.lanes.len()] } else { accumulator.rest };
+            let variable = if vector { accumulator.lanes[part] } else { accumulator.rest };
             let sum = self.b.use_var(variable);
             let sum = self.combine(reduction.op, reduction.dtype, sum, value);
             self.b.def_var(variable, sum);
