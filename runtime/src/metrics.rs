@@ -1,6 +1,6 @@
 //! The loss and the metrics of a stage.
 
-use mgx_data::{CONFIDENCE, Column, Comparison, Interval, Metric, RESAMPLES, Resamples, Targets, Undefined, Values};
+use mgx_data::{CONFIDENCE, Column, Comparison, Interval, Metric, RESAMPLES, Resamples, Targets, TokenLabels, Undefined, Values};
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::{ColumnKind, MetricSpec};
 use serde::Serialize;
@@ -134,7 +134,9 @@ fn prepare(spec: &MetricSpec, column: &Column, rows: &[u64], outputs: &[Collecte
     let output = outputs.iter().find(|output| output.name == spec.prediction);
     let output = output.ok_or_else(|| fault(format_args!("metric `{}` is of `{}`, which is no output", spec.name, spec.prediction)))?;
     let values = output.flat();
-    let compare = |targets| Metric::new(spec.kind, &Comparison { values: &values, width: output.width, targets, items: None });
+    let items: Vec<usize> = output.rows.iter().map(|row| row.len() / output.width.max(1)).collect();
+    let own = output.per_token.then_some(items.as_slice());
+    let compare = |targets| Metric::new(spec.kind, &Comparison { values: &values, width: output.width, targets, items: own });
     Ok(match &column.values {
         Values::Class(classes) => {
             let targets: Vec<i32> = rows.iter().map(|row| classes.value(*row as usize)).collect();
@@ -148,16 +150,50 @@ fn prepare(spec: &MetricSpec, column: &Column, rows: &[u64], outputs: &[Collecte
             let targets: Vec<f64> = rows.iter().flat_map(|row| numbers.row(*row)).copied().collect();
             compare(if matches!(column.spec.kind, ColumnKind::Labels { .. }) { Targets::Labels(&targets) } else { Targets::Real(&targets) })
         }
+        Values::TokenLabels(labels) => return Ok(of_letters(spec, output, rows, labels)),
+        Values::Contacts(contacts) => {
+            let targets: Vec<i32> = rows.iter().zip(&items).flat_map(|(row, pairs)| matrix(contacts.row(*row), pairs.isqrt())).collect();
+            compare(Targets::Contacts(&targets))
+        }
         Values::Text(_) | Values::Alignment(_) | Values::Counts(_) => {
             return Err(fault(format_args!("metric `{}` compares with what is no label", spec.name)));
         }
     })
 }
 
+/// The comparison of the letters that have a label; an output has those of the first letters, as many as tokens were read.
+fn of_letters(spec: &MetricSpec, output: &Collected, rows: &[u64], labels: &TokenLabels) -> Result<Metric, Undefined> {
+    let width = output.width.max(1);
+    let (mut values, mut targets, mut items) = (Vec::new(), Vec::new(), Vec::new());
+    for (row, predicted) in rows.iter().zip(&output.rows) {
+        let own = labels.row(*row);
+        let before = targets.len();
+        if predicted.len() / width > own.len() {
+            return Err(Undefined("the output has positions that are no letters".to_owned()));
+        }
+        for (scores, label) in predicted.chunks_exact(width).zip(own).filter(|(_, label)| **label >= 0) {
+            values.extend_from_slice(scores);
+            targets.push(*label);
+        }
+        items.push(targets.len() - before);
+    }
+    Metric::new(spec.kind, &Comparison { values: &values, width, targets: Targets::Classes(&targets), items: Some(&items) })
+}
+
+/// The contacts among the first `side` letters, row after row.
+fn matrix(pairs: &[[u32; 2]], side: usize) -> Vec<i32> {
+    let mut all = vec![0; side * side];
+    for [a, b] in pairs.iter().map(|pair| pair.map(|letter| letter as usize)).filter(|[_, last]| *last < side) {
+        all[a * side + b] = 1;
+        all[b * side + a] = 1;
+    }
+    all
+}
+
 /// Which classes or labels count 0 in a mean because all, or none, of the rows have them.
 fn by_convention(metric: &Metric, column: &Column) -> Option<String> {
     let names = match &column.spec.kind {
-        ColumnKind::Class { names } | ColumnKind::Labels { names, .. } => names,
+        ColumnKind::Class { names } | ColumnKind::TokenClass { names, .. } | ColumnKind::Labels { names, .. } => names,
         _ => return None,
     };
     let one_sided: Vec<String> =

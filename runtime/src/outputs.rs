@@ -32,11 +32,11 @@ pub(crate) struct Collector {
     collected: Collected,
 }
 
-/// How a sample's values are stored: static axes, with at most one ragged axis between them.
+/// How a sample's values are stored: static axes, with at most one ragged axis between them, or ragged axes alone.
 struct Layout {
     per_sample: bool,
     before: usize,
-    ragged: Option<Extent>,
+    ragged: Vec<Extent>,
     after: usize,
 }
 
@@ -44,28 +44,28 @@ impl Collector {
     /// For `rows` rows.
     ///
     /// # Errors
-    /// E0948 for an output with several ragged axes; E0941 if there is no such output.
+    /// E0948 for an output with several ragged axes and others; E0941 if there is no such output.
     pub fn new(program: &Program, name: &str, rows: usize) -> Result<Self, Diagnostic> {
         let missing = || fault(format_args!("it has no output `{name}`"));
         let output = program.outputs.iter().find(|output| output.name == name).ok_or_else(missing)?;
         let ty = &program.buffers.get(output.buffer.0 as usize).ok_or_else(missing)?.ty;
-        let mut layout = Layout { per_sample: ty.per_sample, before: 1, ragged: None, after: 1 };
+        let mut layout = Layout { per_sample: ty.per_sample, before: 1, ragged: Vec::new(), after: 1 };
         let axes: Vec<&Axis> = ty.axes.iter().filter_map(|axis| program.axes.get(axis.0 as usize)).collect();
         for axis in &axes {
-            match (&axis.extent, &layout.ragged) {
-                (Extent::Static(size), None) => layout.before *= *size as usize,
-                (Extent::Static(size), Some(_)) => layout.after *= *size as usize,
-                (extent, None) => layout.ragged = Some(extent.clone()),
-                (_, Some(_)) => {
-                    let names: Vec<&str> = axes.iter().map(|axis| axis.name.as_str()).collect();
-                    return Err(Diagnostic::error("E0948", format!("output `{name}` has axes [{}]", names.join(", ")))
-                        .note("an output has at most one axis that differs from row to row")
-                        .help("reduce the others first, for example by a mean"));
-                }
+            match &axis.extent {
+                Extent::Static(size) if layout.ragged.is_empty() => layout.before *= *size as usize,
+                Extent::Static(size) => layout.after *= *size as usize,
+                extent => layout.ragged.push(extent.clone()),
             }
         }
+        if layout.ragged.len() > 1 && axes.len() > layout.ragged.len() {
+            let names: Vec<&str> = axes.iter().map(|axis| axis.name.as_str()).collect();
+            return Err(Diagnostic::error("E0948", format!("output `{name}` has axes [{}]", names.join(", ")))
+                .note("an output has one axis that differs from row to row, or such axes alone")
+                .help("reduce the others first, for example by a mean"));
+        }
         let width = layout.before * layout.after;
-        let collected = Collected { name: name.to_owned(), width, per_token: layout.ragged.is_some(), rows: vec![Vec::new(); rows] };
+        let collected = Collected { name: name.to_owned(), width, per_token: !layout.ragged.is_empty(), rows: vec![Vec::new(); rows] };
         Ok(Self { layout, collected })
     }
 
@@ -85,7 +85,7 @@ impl Collector {
         };
         let mut start = 0;
         for (sample, place) in samples.iter().zip(places) {
-            let tokens = self.layout.ragged.as_ref().map_or(1, |extent| extent.eval(&sample.lengths) as usize);
+            let tokens: usize = self.layout.ragged.iter().map(|extent| extent.eval(&sample.lengths) as usize).product();
             let count = tokens * self.collected.width;
             let first = if self.layout.per_sample { start } else { 0 };
             let own = first..first + count;
@@ -111,7 +111,7 @@ impl Collector {
 impl Layout {
     /// The same values with the ragged axis first.
     fn tokens_first(&self, values: Vec<f32>, tokens: usize) -> Vec<f32> {
-        if self.ragged.is_none() || self.before == 1 {
+        if self.ragged.is_empty() || self.before == 1 {
             return values;
         }
         let mut moved = Vec::with_capacity(values.len());
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn outputs_that_no_file_holds_are_refused() {
-        let found = Collector::new(&program(&[None, None]), "out", 1).err().unwrap();
+        let found = Collector::new(&program(&[None, Some(2), None]), "out", 1).err().unwrap();
         assert_eq!(found.code.0, "E0948");
         assert_eq!(Collector::new(&program(&[]), "other", 1).err().unwrap().code.0, "E0941");
         let mut short = Collector::new(&program(&[Some(2)]), "out", 1).unwrap();

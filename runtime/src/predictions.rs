@@ -37,13 +37,18 @@ impl Predictions {
             let Some(output) = named(spec) else { continue };
             match spec.kind {
                 OutputKind::Embedding => embeddings.push(output),
-                _ if output.per_token => return Err(no_column(&output.name)),
-                _ => columns.push((spec, output.width, output.flat())),
+                OutputKind::Labels { .. } if output.per_token => return Err(no_column(&output.name)),
+                _ => {
+                    let items: Vec<usize> = output.rows.iter().map(|row| row.len() / output.width.max(1)).collect();
+                    columns.push((spec, output.width, output.flat(), output.per_token.then_some(items)));
+                }
             }
         }
         if !columns.is_empty() {
-            let values: Vec<OutputValues> =
-                columns.iter().map(|(spec, width, values)| OutputValues { spec, values, width: *width }).collect();
+            let values: Vec<OutputValues> = columns
+                .iter()
+                .map(|(spec, width, values, items)| OutputValues { spec, values, width: *width, items: items.as_deref() })
+                .collect();
             let layout = prediction_columns(table, &self.rows, &values)?;
             let (parquet, tsv) = (folder.join("predictions.parquet"), folder.join("predictions.tsv"));
             layout.write_parquet(&parquet)?;

@@ -14,6 +14,9 @@ use crate::programs::Stage;
 use crate::progress::{Progress, rate};
 use crate::session::Session;
 
+/// The output of how much each sample's loss counts, where not all count alike.
+const WEIGHT: &str = "weight";
+
 /// What evaluating a part gives.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
@@ -70,12 +73,18 @@ impl Session {
         names.sort();
         names.dedup();
         names.push("loss".to_owned());
+        let weighted = Stage::Evaluate.program(&self.plan)?.outputs.iter().any(|output| output.name == WEIGHT);
+        names.extend(weighted.then(|| WEIGHT.to_owned()));
         let Some(mut outputs) = self.run_stage(Stage::Evaluate, rows, &names, label)? else { return Ok(None) };
+        let weights = if weighted { outputs.pop() } else { None };
         let losses = outputs.pop().ok_or_else(|| fault("it has no loss"))?;
         // Summed in the order of the rows, so that the batches do not matter.
-        let total: f64 = losses.rows.iter().flatten().map(|loss| f64::from(*loss)).sum();
+        let flat = |output: &Collected| output.rows.iter().flatten().map(|value| f64::from(*value)).collect::<Vec<f64>>();
+        let (losses, weights) = (flat(&losses), weights.as_ref().map_or_else(|| vec![1.0; rows.len()], flat));
+        let total: f64 = losses.iter().zip(&weights).map(|(loss, weight)| loss * weight).sum();
+        let loss = total / weights.iter().sum::<f64>();
         let metrics = Metrics {
-            loss: total / rows.len() as f64,
+            loss,
             values: self.metrics(rows, &outputs, keep == Keep::All)?,
             rows: rows.len() as u64,
             seconds: start.elapsed().as_secs_f64(),

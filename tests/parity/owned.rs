@@ -5,7 +5,7 @@ use mgx_tests::golden::Case;
 
 use crate::{
     adapters, cells, contacts, genomic, heads, huggingface, inference, masked_lm, multimolecule, onehot, pretrained, program, retrieval,
-    training,
+    schedules, training,
 };
 
 /// What a case is for this version.
@@ -27,12 +27,9 @@ const NOT_YET: &[(&str, &str)] = &[
     ("diffusion", "diffusion"),
     ("metrics", "all metrics of the reference"),
     ("regression_with_scaling", "scaled regression"),
-    ("schedulers", "the reference's schedulers"),
     ("train_mlm", "training with masks"),
     ("train_mm", "LoRA and several outputs of a regression"),
-    ("train_pairwise", "pairwise tasks"),
     ("train_seqcls", "LoRA"),
-    ("train_tokcls", "labels of tokens"),
     ("zeroshot", "zero-shot scores"),
 ];
 
@@ -61,6 +58,7 @@ pub fn standing(case: &Case) -> Standing {
         "bert" if case.text("/weights").contains("AntiBERTy") => return Standing::Owned(pretrained::antiberty),
         "huggingface" => return Standing::Owned(huggingface::run),
         "adapters" if adapters::is_known(case) => return Standing::Owned(adapters::run),
+        "schedulers" => return Standing::Owned(schedules::run),
         "training" if training::is_known(case) => return Standing::Owned(training::run),
         _ => {}
     }

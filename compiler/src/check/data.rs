@@ -23,7 +23,7 @@ pub struct Table {
     pub header: Vec<String>,
 }
 
-const COLUMN_TYPES: &str = "dna, rna, protein, text, alignment, class(…), labels(…), real, counts, id";
+const COLUMN_TYPES: &str = "dna, rna, protein, text, alignment, class(…), labels(…), contacts(…), real, counts, id";
 
 impl Checker<'_> {
     /// The table of a `data` declaration, read once per experiment.
@@ -75,6 +75,7 @@ impl Checker<'_> {
                 }
             }
         }
+        ok = ok && self.check_sequences(&columns, &column_spans);
         if !ok {
             return None;
         }
@@ -277,13 +278,14 @@ impl Checker<'_> {
         let kind = match (alphabet, name.text.as_str()) {
             (Some(Alphabet::Alignment), _) => self.alignment_kind(args, ty.span, &mut scope)?,
             (Some(alphabet), _) => self.sequence_kind(alphabet, &name.text, args, &mut scope)?,
-            (None, "class") => ColumnKind::Class { names: self.class_names(args, ty.span, "class", &mut scope)? },
+            (None, "class") => self.class_kind(args, ty.span, &mut scope)?,
+            (None, "contacts") => self.contacts_kind(args, ty.span)?,
             (None, "labels") => self.labels_kind(args, &headers, ty.span, &mut scope)?,
             (None, "real") => self.real_kind(args, &headers, ty.span, &mut scope)?,
             (None, "counts") => self.counts_kind(args, ty.span, &mut scope)?,
             (None, "id") => ColumnKind::Text,
             (None, other) => {
-                let known = ["dna", "rna", "protein", "text", "alignment", "class", "labels", "real", "counts", "id"];
+                let known = ["dna", "rna", "protein", "text", "alignment", "class", "labels", "contacts", "real", "counts", "id"];
                 let mut diagnostic =
                     Diagnostic::error("E0314", format!("there is no column type `{other}`")).label(name.span, "unknown type");
                 diagnostic = match nearest(other, known) {

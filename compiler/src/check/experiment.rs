@@ -66,6 +66,8 @@ pub struct TaskOutputs {
     /// The loss of a sample: f[].
     pub loss: Option<NodeId>,
     pub loss_span: Option<Span>,
+    /// How much a sample's loss counts in an average: f[]; all alike without it.
+    pub weight: Option<NodeId>,
     pub outputs: Vec<OutputSpec>,
     pub metrics: Vec<MetricSpec>,
 }

@@ -1,7 +1,7 @@
 //! Columns of several numbers or labels: in one column of lists, or in a column each.
 
 use mgx_diag::{Diagnostic, Span};
-use mgx_ir::plan::ColumnKind;
+use mgx_ir::plan::{ColumnKind, ColumnSpec};
 
 use super::Checker;
 use super::expr::Scope;
@@ -100,6 +100,62 @@ impl Checker<'_> {
         self.check_headers(headers, names.len(), span)?;
         let headers = headers.of(names.len());
         Some(ColumnKind::Labels { names, headers })
+    }
+
+    /// `class("a", "b")`, or with `each = sequence` one for each letter.
+    pub fn class_kind(&mut self, args: &[Arg], span: Span, scope: &mut Scope) -> Option<ColumnKind> {
+        let (each, names): (Vec<&Arg>, Vec<&Arg>) = args.iter().partition(|arg| arg.name.as_ref().is_some_and(|name| name.text == "each"));
+        let names: Vec<Arg> = names.into_iter().cloned().collect();
+        let names = self.class_names(&names, span, "class", scope)?;
+        match each.first() {
+            None => Some(ColumnKind::Class { names }),
+            Some(arg) => Some(ColumnKind::TokenClass { names, each: self.column_name(arg)? }),
+        }
+    }
+
+    /// `contacts(each = sequence)`.
+    pub fn contacts_kind(&mut self, args: &[Arg], span: Span) -> Option<ColumnKind> {
+        match args {
+            [arg] if arg.name.as_ref().is_some_and(|name| name.text == "each") => {
+                Some(ColumnKind::Contacts { each: self.column_name(arg)? })
+            }
+            _ => {
+                let diagnostic = Diagnostic::error("E0566", "whose letters are in contact is not said").label(span, "of this column");
+                self.report(diagnostic.help("write `contacts(each = sequence)`, with the name of the column of sequences"));
+                None
+            }
+        }
+    }
+
+    fn column_name(&mut self, arg: &Arg) -> Option<String> {
+        if let ExprKind::Name(name) = &arg.value.kind {
+            return Some(name.clone());
+        }
+        let diagnostic = Diagnostic::error("E0566", "a column of this table is wanted").label(arg.value.span, "not the name of a column");
+        self.report(diagnostic.help("write the name of a column of sequences: `each = sequence`"));
+        None
+    }
+
+    /// Labels of letters are of a column of sequences of the same table.
+    pub fn check_sequences(&mut self, columns: &[ColumnSpec], spans: &[Span]) -> bool {
+        let mut ok = true;
+        for (column, span) in columns.iter().zip(spans) {
+            let (ColumnKind::TokenClass { each, .. } | ColumnKind::Contacts { each }) = &column.kind else { continue };
+            let found = columns.iter().find(|other| other.name == *each);
+            if found.is_some_and(|other| matches!(other.kind, ColumnKind::Sequence { .. })) {
+                continue;
+            }
+            let message = match found {
+                None => format!("there is no column `{each}` here"),
+                Some(_) => format!("`{each}` is no column of sequences"),
+            };
+            let sequences = columns.iter().filter(|other| matches!(other.kind, ColumnKind::Sequence { .. }));
+            let known: Vec<&str> = sequences.map(|other| other.name.as_str()).collect();
+            let diagnostic = Diagnostic::error("E0566", message).label(*span, "its labels are of this column's letters");
+            self.report(diagnostic.help(format!("columns of sequences are: {}", known.join(", "))));
+            ok = false;
+        }
+        ok
     }
 
     fn check_headers(&mut self, headers: &Headers, count: usize, span: Span) -> Option<()> {

@@ -3,29 +3,46 @@
 use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
-use mgx_ir::graph::{DType, Op};
-use mgx_ir::plan::{ColumnKind, ColumnSpec, InputSource, InputSpec};
+use mgx_ir::graph::{DType, LengthId, Op};
+use mgx_ir::plan::{ColumnKind, ColumnSpec, InputSource, InputSpec, TokenRange};
 
 use super::Checker;
 use super::expr::Scope;
-use super::value::{AxisClasses, AxisRef, Column, Tensor, Value};
+use super::size::{Atom, Size};
+use super::value::{AxisClasses, AxisRef, Column, Tensor, TokenLayout, Value};
 use crate::syntax::ast::AxisExpr;
 
 /// What a task takes for a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelType {
     Class,
+    TokenClass,
+    Contacts,
     Labels,
     Real,
 }
 
 impl LabelType {
-    /// By its word in a type.
-    pub fn named(word: &str) -> Option<Self> {
-        match word {
-            "class" => Some(Self::Class),
-            "labels" => Some(Self::Labels),
-            "real" => Some(Self::Real),
+    /// By its word in a type, and the number of axes there: `class[classes]` is a class of a sample, `class[seq, classes]` one of each position.
+    pub fn named(word: &str, axes: usize) -> Option<Self> {
+        match (word, axes) {
+            ("class", 2) => Some(Self::TokenClass),
+            ("class", _) => Some(Self::Class),
+            ("contacts", _) => Some(Self::Contacts),
+            ("labels", _) => Some(Self::Labels),
+            ("real", _) => Some(Self::Real),
+            _ => None,
+        }
+    }
+
+    /// What a column is.
+    fn of(kind: &ColumnKind) -> Option<Self> {
+        match kind {
+            ColumnKind::Class { .. } => Some(Self::Class),
+            ColumnKind::TokenClass { .. } => Some(Self::TokenClass),
+            ColumnKind::Contacts { .. } => Some(Self::Contacts),
+            ColumnKind::Labels { .. } => Some(Self::Labels),
+            ColumnKind::Real | ColumnKind::Reals { .. } => Some(Self::Real),
             _ => None,
         }
     }
@@ -33,6 +50,8 @@ impl LabelType {
     fn describe(self) -> &'static str {
         match self {
             Self::Class => "a class",
+            Self::TokenClass => "a class of each letter",
+            Self::Contacts => "contacts of letters",
             Self::Labels => "several labels",
             Self::Real => "a number",
         }
@@ -42,11 +61,15 @@ impl LabelType {
     fn help(self, column: &str, has: Option<Self>) -> String {
         let declared = match self {
             Self::Class => "class(…)",
+            Self::TokenClass => "class(…, each = sequence)",
+            Self::Contacts => "contacts(each = sequence)",
             Self::Labels => "labels(…)",
             Self::Real => "real",
         };
         let task = match has {
             Some(Self::Class) => ", or use a task for classes, such as `classification`",
+            Some(Self::TokenClass) => ", or use a task for classes of letters, such as `token_classification`",
+            Some(Self::Contacts) => ", or use a task for contacts, such as `contact_prediction`",
             Some(Self::Labels) => ", or use a task for several labels, such as `multilabel_classification`",
             Some(Self::Real) => ", or use a task for numbers, such as `regression`",
             None => "",
@@ -71,20 +94,14 @@ impl Checker<'_> {
     /// The label of a sample: a class number i[], or numbers f[outputs]. Gives the column's name with it.
     pub fn target(&mut self, column: &Column, param: &Wanted<'_>, scope: &mut Scope) -> Option<(String, Tensor)> {
         let spec = self.experiment.tables[column.data].spec.columns[column.column].clone();
-        let axis = self.label_axis(param, scope)?;
-        let has = match &spec.kind {
-            ColumnKind::Class { .. } => LabelType::Class,
-            ColumnKind::Labels { .. } => LabelType::Labels,
-            ColumnKind::Real | ColumnKind::Reals { .. } => LabelType::Real,
-            _ => {
-                self.report(
-                    Diagnostic::error("E0319", format!("`{}` is not a label", spec.name))
-                        .label(param.place, "used as a label")
-                        .label(column.span, "declared here")
-                        .help("labels are `class(…)`, `labels(…)` and `real` columns"),
-                );
-                return None;
-            }
+        let Some(has) = LabelType::of(&spec.kind) else {
+            self.report(
+                Diagnostic::error("E0319", format!("`{}` is not a label", spec.name))
+                    .label(param.place, "used as a label")
+                    .label(column.span, "declared here")
+                    .help("labels are `class(…)`, `labels(…)`, `contacts(…)` and `real` columns"),
+            );
+            return None;
         };
         if has != param.label {
             let (has_text, takes) = (has.describe(), param.label.describe());
@@ -94,13 +111,34 @@ impl Checker<'_> {
             self.report(diagnostic.label(param.place, format!("this is {has_text}")).label(column.span, "declared here").help(help));
             return None;
         }
-        self.check_width(column, &spec, param, axis)?;
+        let axes = self.label_axes(param, scope)?;
         let data = column.data as u32;
+        if let ColumnKind::Contacts { each } = &spec.kind {
+            let [left, right] = axes[..] else { return self.wrong_axes(param, "two axes, such as `contacts[left, right]`") };
+            let range = self.token_range(left, each, column, param)?;
+            if self.token_range(right, each, column, param)? != range {
+                return self.not_letters(right, each, column, param);
+            }
+            let source = InputSource::PairLabels { data, column: spec.name.clone(), range };
+            return Some((spec.name.clone(), self.label_input(column, source, DType::I32, vec![left, right])));
+        }
+        let (positions, axis) = match (&axes[..], has) {
+            ([axis], _) => (None, *axis),
+            ([positions, axis], LabelType::TokenClass) => (Some(*positions), *axis),
+            _ => return self.wrong_axes(param, "one axis, such as `class[classes]`"),
+        };
+        self.check_width(column, &spec, param, axis)?;
         let own = spec.name.clone();
         let tensor = match &spec.kind {
             ColumnKind::Class { names } => {
                 self.axes[axis.0 as usize].classes = Some(AxisClasses { names: Rc::new(names.clone()), several: false });
                 self.label_input(column, InputSource::Class { data, column: own }, DType::I32, Vec::new())
+            }
+            ColumnKind::TokenClass { names, each } => {
+                let positions = positions?;
+                let range = self.token_range(positions, each, column, param)?;
+                self.axes[axis.0 as usize].classes = Some(AxisClasses { names: Rc::new(names.clone()), several: false });
+                self.label_input(column, InputSource::TokenLabels { data, column: own, range }, DType::I32, vec![positions])
             }
             ColumnKind::Labels { names, .. } => {
                 self.axes[axis.0 as usize].classes = Some(AxisClasses { names: Rc::new(names.clone()), several: true });
@@ -118,21 +156,67 @@ impl Checker<'_> {
         Some((spec.name, tensor))
     }
 
-    /// The axis of the label's type: `outputs` of `real[outputs]`.
-    fn label_axis(&mut self, param: &Wanted<'_>, scope: &mut Scope) -> Option<AxisRef> {
-        if let [AxisExpr::Size(expr)] = param.axes {
-            return match self.eval(expr, scope) {
-                Value::Int { axis: Some(axis), .. } => Some(axis),
-                Value::Error => None,
+    /// The axes of the label's type: `outputs` of `real[outputs]`.
+    fn label_axes(&mut self, param: &Wanted<'_>, scope: &mut Scope) -> Option<Vec<AxisRef>> {
+        let mut axes = Vec::new();
+        for axis in param.axes {
+            let AxisExpr::Size(expr) = axis else { return self.wrong_axes(param, "axes by their names, such as `class[classes]`") };
+            match self.eval(expr, scope) {
+                Value::Int { axis: Some(axis), .. } => axes.push(axis),
+                Value::Error => return None,
                 other => {
                     self.not_a_size(&other, expr.span);
-                    None
+                    return None;
                 }
-            };
+            }
         }
+        Some(axes)
+    }
+
+    fn wrong_axes<T>(&mut self, param: &Wanted<'_>, wanted: &str) -> Option<T> {
         self.report(
-            Diagnostic::error("E0509", "the label of a task has one axis, such as `class[classes]`")
-                .label(param.place, "this label is given for it"),
+            Diagnostic::error("E0509", format!("the label of a task has {wanted}")).label(param.place, "this label is given for it"),
+        );
+        None
+    }
+
+    /// Which tokens of the column `each` an axis follows.
+    fn token_range(&mut self, axis: AxisRef, each: &str, column: &Column, param: &Wanted<'_>) -> Option<TokenRange> {
+        let size = self.axis_size(axis);
+        let layout = self.axis(axis).layout.unwrap_or(TokenLayout { prefix: 0, suffix: 0 });
+        let here = layout.prefix + layout.suffix;
+        let special = |index: u32| {
+            let tokenizer = self.experiment.tokenizers.get(index as usize);
+            tokenizer.map_or(0, |tokenizer| (tokenizer.prefix.len() + tokenizer.suffix.len()) as u64)
+        };
+        let range = |length, tokens, cut| TokenRange { length, tokens, cut, before: layout.prefix, after: layout.suffix };
+        for (id, length) in self.experiment.lengths.iter().enumerate() {
+            let id = LengthId(id as u32);
+            let cut = special(length.tokenizer).saturating_sub(here);
+            let tokens = Size::atom(Atom::Length(id, length.name.clone()));
+            let own = if cut == 0 { tokens } else { tokens.less(&Size::constant(cut as i64)) };
+            if length.column == each && length.data as usize == column.data && self.same_size(&own, &size) {
+                return Some(range(Some(id), 0, cut));
+            }
+        }
+        for input in &self.experiment.inputs {
+            let InputSource::FixedTokens { data, column: name, tokenizer, tokens } = &input.source else { continue };
+            let cut = special(*tokenizer).saturating_sub(here);
+            if name == each && *data as usize == column.data && size.as_constant() == Some(*tokens as i64 - cut as i64) {
+                return Some(range(None, *tokens, cut));
+            }
+        }
+        self.not_letters(axis, each, column, param)
+    }
+
+    fn not_letters<T>(&mut self, axis: AxisRef, each: &str, column: &Column, param: &Wanted<'_>) -> Option<T> {
+        let outputs = param.tensors.iter().find(|(tensor, _)| tensor.axes.contains(&axis)).map(|(_, span)| *span);
+        let shown = self.show_axis(axis);
+        let diagnostic = Diagnostic::error("E0565", format!("`{each}` has labels of its letters, and the outputs are not of its letters"))
+            .label(outputs.unwrap_or(param.place), format!("`{shown}` does not follow the tokens of `{each}`"))
+            .label(column.span, "labels of each letter");
+        self.report(
+            diagnostic.help("use an adapter that keeps every token, such as `linear` or `mlp`, and for pairs `outer_concat` before it"),
         );
         None
     }
@@ -140,7 +224,7 @@ impl Checker<'_> {
     /// There must be an output for each class, label or number.
     fn check_width(&mut self, column: &Column, spec: &ColumnSpec, param: &Wanted<'_>, axis: AxisRef) -> Option<()> {
         let (count, what) = match &spec.kind {
-            ColumnKind::Class { names } => (names.len(), "classes"),
+            ColumnKind::Class { names } | ColumnKind::TokenClass { names, .. } => (names.len(), "classes"),
             ColumnKind::Labels { names, .. } => (names.len(), "labels"),
             ColumnKind::Reals { count, .. } => (*count as usize, "numbers"),
             _ => (1, "number"),
@@ -151,7 +235,9 @@ impl Checker<'_> {
         }
         let outputs = param.tensors.iter().find(|(tensor, _)| tensor.axes.contains(&axis)).map(|(_, span)| *span);
         let names = match &spec.kind {
-            ColumnKind::Class { names } | ColumnKind::Labels { names, .. } if names.len() <= 8 => format!(": {}", names.join(", ")),
+            ColumnKind::Class { names } | ColumnKind::TokenClass { names, .. } | ColumnKind::Labels { names, .. } if names.len() <= 8 => {
+                format!(": {}", names.join(", "))
+            }
             _ => String::new(),
         };
         let shown = if count == 1 { "one".to_owned() } else { count.to_string() };

@@ -149,6 +149,19 @@ impl Checker<'_> {
                     task.loss = loss.node;
                     task.loss_span = Some(self.call_site);
                 }
+                MemberKind::Part { value: expr, .. } if member.name.text == "weight" => {
+                    let value = self.eval(expr, scope);
+                    let Some(weight) = self.operand(&value, Some(DType::F32), expr.span) else { return };
+                    if !weight.axes.is_empty() || weight.dtype != DType::F32 || !weight.per_sample {
+                        let shown = self.show_tensor(&weight);
+                        self.report(
+                            Diagnostic::error("E0401", "the weight of a sample is one number, which its labels decide")
+                                .label(expr.span, format!("is {shown}")),
+                        );
+                        continue;
+                    }
+                    task.weight = weight.node;
+                }
                 MemberKind::Output(expr) => {
                     let value = self.eval(expr, scope);
                     if let Value::Record(fields) = &value {
@@ -192,11 +205,11 @@ impl Checker<'_> {
                     }
                     None => self
                         .report(Diagnostic::error("E0509", "a metric is `kind(output, label)`").label(expr.span, "not a metric").help(
-                        "kinds are accuracy, f1, mcc, auroc, auprc, mse, mae, r2, pearson, spearman; the label is a parameter of the task",
+                        "kinds are accuracy, f1, mcc, auroc, auprc, mse, mae, r2, pearson, spearman, top_l, top_l2, top_l5, top_l10; the label is a parameter of the task",
                     )),
                 },
                 _ => self.report(
-                    Diagnostic::error("E0509", "a task has `loss`, `output`s, `metric`s and `let`s").label(member.span, "not one of them"),
+                    Diagnostic::error("E0509", "a task has `loss`, `weight`, `output`s, `metric`s and `let`s").label(member.span, "not one of them"),
                 ),
             }
         }
@@ -207,7 +220,7 @@ impl Checker<'_> {
 /// What a parameter's type takes for a label.
 fn label_type(ty: &TypeExpr) -> Option<LabelType> {
     match &ty.kind {
-        TypeExprKind::Named { name, .. } => LabelType::named(&name.text),
+        TypeExprKind::Named { name, axes, .. } => LabelType::named(&name.text, axes.as_ref().map_or(0, Vec::len)),
         TypeExprKind::Optional(inner) => label_type(inner),
         _ => None,
     }
@@ -222,6 +235,10 @@ fn metric(name: &str, expr: &Expr, targets: &[(String, String)]) -> Option<Metri
         "mcc" => MetricKind::Mcc,
         "auroc" => MetricKind::Auroc,
         "auprc" => MetricKind::Auprc,
+        "top_l" => MetricKind::TopL,
+        "top_l2" => MetricKind::TopL2,
+        "top_l5" => MetricKind::TopL5,
+        "top_l10" => MetricKind::TopL10,
         "mse" => MetricKind::Mse,
         "mae" => MetricKind::Mae,
         "r2" => MetricKind::R2,

@@ -140,18 +140,27 @@ fn output_program(experiment: &Elaborated, with_loss: bool, memory: &LowerOption
     let mut graph = experiment.graph.clone();
     if with_loss && let Some(loss) = experiment.task.loss {
         graph.outputs.push(Output { name: "loss".to_owned(), node: loss });
+        graph.outputs.extend(experiment.task.weight.map(|node| Output { name: "weight".to_owned(), node }));
     }
     simplify(&mut graph, &[]);
     lower(&graph, memory)
 }
 
-/// The gradients of the batch, added to the gradient memory, and the batch's loss: the sum of the losses times `loss_scale`.
+/// The gradients of the batch, added to the gradient memory, and the batch's loss: the sum of the losses times `loss_scale`. Where samples have weights, each
+/// loss counts by its sample's, as a share of the batch's mean weight.
 fn gradient_program(experiment: &Elaborated, memory: &LowerOptions<'_>) -> Result<Program, Diagnostic> {
     let Some(loss) = experiment.task.loss else { return Ok(Program::default()) };
     let mut graph = experiment.graph.clone();
     graph.outputs.clear();
     let mut builder = GraphBuilder::from_graph(graph);
     let scale = builder.input("loss_scale", DType::F32, &[], false);
+    let scale = match experiment.task.weight {
+        None => scale,
+        Some(weight) => {
+            let share = share_of_mean(&mut builder, weight);
+            builder.binary(BinaryOp::Mul, share, scale)
+        }
+    };
     let scaled = builder.binary(BinaryOp::Mul, loss, scale);
     let total = builder.reduce(ReduceOp::Sum, scaled, &[], true);
     builder.output("loss", total);
@@ -180,6 +189,17 @@ fn gradient_program(experiment: &Elaborated, memory: &LowerOptions<'_>) -> Resul
         .filter_map(|(param, node)| Some((moved[node.0 as usize]?, Storage::Param { offset: memory.params[param.0 as usize] })))
         .collect();
     Ok(lower(&graph, &LowerOptions { gradients: &gradients, stores: &stores, ..*memory }))
+}
+
+/// A number of each sample, divided by its mean over the batch; 0 where all are.
+fn share_of_mean(builder: &mut GraphBuilder, weight: NodeId) -> NodeId {
+    let total = builder.reduce(ReduceOp::Sum, weight, &[], true);
+    let one = builder.constant(1.0);
+    let one = builder.broadcast(one, &[], true);
+    let count = builder.reduce(ReduceOp::Sum, one, &[], true);
+    let total = builder.binary_const(BinaryOp::Max, total, f64::from(f32::MIN_POSITIVE));
+    let mean = builder.binary(BinaryOp::Div, total, count);
+    builder.binary(BinaryOp::Div, weight, mean)
 }
 
 /// The first node that reads each trainable parameter.
@@ -223,6 +243,8 @@ pub fn input_bytes(inputs: &[InputSpec], samples: &[Vec<u64>]) -> u64 {
         | InputSource::TokenCells { length, .. } => lengths.get(length.0 as usize).copied().unwrap_or(0),
         InputSource::TokenStructures { length, features } => lengths.get(length.0 as usize).copied().unwrap_or(0) * features,
         InputSource::FixedTokens { tokens: elements, .. } | InputSource::AllCounts { genes: elements, .. } => *elements,
+        InputSource::TokenLabels { range, .. } => range.positions(lengths),
+        InputSource::PairLabels { range, .. } => range.positions(lengths).pow(2),
         InputSource::Numbers { width, .. } => *width,
         InputSource::Class { .. } | InputSource::Real { .. } => 1,
     };

@@ -50,6 +50,10 @@ pub enum ColumnKind {
     Reals { count: u64, headers: Vec<String> },
     /// Which of these labels hold, a 0 or a 1 for each: in as many columns (`headers`), or a list in one column where there are none.
     Labels { names: Vec<String>, headers: Vec<String> },
+    /// One of these names for each letter of the sequence column `each`, or none.
+    TokenClass { names: Vec<String>, each: String },
+    /// Which pairs of letters of the sequence column `each` are in contact.
+    Contacts { each: String },
     /// Carried along, never looked at (identifiers).
     Text,
     /// How often each gene was counted in a cell, and in its neighbours where they belong to the sample.
@@ -247,6 +251,27 @@ pub enum AlignedPlace {
     Row,
 }
 
+/// The positions of an axis that follows the tokens of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRange {
+    /// The length that counts the tokens; without one they are `tokens` for all rows.
+    pub length: Option<LengthId>,
+    pub tokens: u64,
+    /// Special tokens that the axis leaves out.
+    pub cut: u64,
+    /// Special tokens at the beginning and at the end of the axis.
+    pub before: u64,
+    pub after: u64,
+}
+
+impl TokenRange {
+    /// The number of positions of a sample with these lengths.
+    pub fn positions(&self, lengths: &[u64]) -> u64 {
+        let tokens = self.length.map_or(self.tokens, |length| lengths.get(length.0 as usize).copied().unwrap_or(0));
+        tokens.saturating_sub(self.cut)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum InputSource {
     /// The token ids of this length's column: I32.
@@ -269,6 +294,10 @@ pub enum InputSource {
     Class { data: u32, column: String },
     /// The number in a real column: F32, no axes.
     Real { data: u32, column: String },
+    /// For each position of a range of tokens the class number of its letter, -1 where it has none: I32.
+    TokenLabels { data: u32, column: String, range: TokenRange },
+    /// For each two positions of a range of tokens (row after row) 1 where their letters are in contact, 0 where not, -1 where one is a special token: I32.
+    PairLabels { data: u32, column: String, range: TokenRange },
     /// The numbers of a column of several numbers or labels, as many as `width`: F32.
     Numbers { data: u32, column: String, width: u64 },
 }
@@ -277,7 +306,12 @@ impl ColumnKind {
     /// Is it what a task compares with? Prediction does not read it.
     pub fn is_label(&self) -> bool {
         match self {
-            Self::Class { .. } | Self::Real | Self::Reals { .. } | Self::Labels { .. } => true,
+            Self::Class { .. }
+            | Self::Real
+            | Self::Reals { .. }
+            | Self::Labels { .. }
+            | Self::TokenClass { .. }
+            | Self::Contacts { .. } => true,
             Self::Sequence { .. } | Self::Alignment { .. } | Self::Text | Self::Counts { .. } => false,
         }
     }
@@ -309,12 +343,14 @@ impl InputSource {
             | Self::AllCounts { data, .. }
             | Self::Class { data, .. }
             | Self::Real { data, .. }
+            | Self::TokenLabels { data, .. }
+            | Self::PairLabels { data, .. }
             | Self::Numbers { data, .. } => Some(*data),
         }
     }
 
     /// Is it what a task compares with?
     pub fn is_label(&self) -> bool {
-        matches!(self, Self::Class { .. } | Self::Real { .. } | Self::Numbers { .. })
+        matches!(self, Self::Class { .. } | Self::Real { .. } | Self::Numbers { .. } | Self::TokenLabels { .. } | Self::PairLabels { .. })
     }
 }

@@ -12,8 +12,8 @@ mod train;
 pub use batch::{Batch, InputData, Sample};
 pub use data::{
     AlignedPlace, AlignmentFormat, Alphabet, Casing, CellNumber, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat,
-    GeneOrder, Generator, InputSource, InputSpec, LengthPolicy, LengthSpec, NeighborSpec, SplitSpec, StructureSpec, TokenizerKind,
-    TokenizerSpec, Unknown,
+    GeneOrder, Generator, InputSource, InputSpec, LengthPolicy, LengthSpec, NeighborSpec, SplitSpec, StructureSpec, TokenRange,
+    TokenizerKind, TokenizerSpec, Unknown,
 };
 pub use params::{AdapterSpec, Init, Memory, ParamSpec, Precision, WeightsSpec};
 pub use program::{

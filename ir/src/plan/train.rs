@@ -103,6 +103,14 @@ pub enum MetricKind {
     Auroc,
     /// Average precision: the area under the curve of precision over recall, as steps.
     Auprc,
+    /// The precision of the highest scored contacts, as many as a sequence has letters, the mean over sequences.
+    TopL,
+    /// Half as many.
+    TopL2,
+    /// A fifth.
+    TopL5,
+    /// A tenth.
+    TopL10,
     Mse,
     Mae,
     R2,

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use arrow::array::{Array, Float64Array, Int32Array};
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::{
-    AlignedPlace, Batch, CellNumber, ColumnKind, InputData, InputSource, InputSpec, LengthPolicy, LengthSpec, Sample, TokenizerKind,
-    TokenizerSpec,
+    AlignedPlace, Batch, CellNumber, ColumnKind, InputData, InputSource, InputSpec, LengthPolicy, LengthSpec, Sample, TokenRange,
+    TokenizerKind, TokenizerSpec,
 };
 
 use crate::alignment::AlignmentColumn;
 use crate::genes::GeneColumn;
-use crate::table::{Column, Numbers, Table, Values};
+use crate::table::{Column, Contacts, NO_LABEL, Numbers, Table, TokenLabels, Values};
 use crate::tokenizer::Tokenizer;
 
 /// How many sequences of a length were cut.
@@ -80,6 +80,8 @@ enum Source {
     Class(Int32Array),
     Real(Float64Array),
     Numbers(Numbers),
+    TokenLabels(TokenLabels, TokenRange),
+    PairLabels(Contacts, TokenRange),
 }
 
 impl InputBuilder {
@@ -182,6 +184,20 @@ impl InputBuilder {
                     Values::Real(values) => Source::Real(values.clone()),
                     _ => return Err(wrong_kind(&input.name, column, "real")),
                 },
+                InputSource::TokenLabels { column, range, .. } => match &table.require(column)?.values {
+                    Values::TokenLabels(labels) => {
+                        check_letters(&columns, range, table, column, |row| labels.row(row).len() as u64)?;
+                        Source::TokenLabels(labels.clone(), *range)
+                    }
+                    _ => return Err(wrong_kind(&input.name, column, "labels of letters")),
+                },
+                InputSource::PairLabels { column, range, .. } => match &table.require(column)?.values {
+                    Values::Contacts(contacts) => {
+                        check_letters(&columns, range, table, column, |row| contacts.letters(row))?;
+                        Source::PairLabels(contacts.clone(), *range)
+                    }
+                    _ => return Err(wrong_kind(&input.name, column, "contacts")),
+                },
                 InputSource::Numbers { column, width, .. } => match &table.require(column)?.values {
                     Values::Numbers(numbers) if numbers.width as u64 == *width => Source::Numbers(numbers.clone()),
                     _ => return Err(wrong_kind(&input.name, column, "several numbers")),
@@ -232,6 +248,12 @@ impl InputBuilder {
                 Source::TokenPlaces(column, what) => InputData::I32(column.places(rows, *what)),
                 Source::TokenStructures(column) => InputData::F32(column.structures(rows)),
                 Source::Class(values) => InputData::I32(rows.iter().map(|row| values.value(*row as usize)).collect()),
+                Source::TokenLabels(labels, range) => {
+                    InputData::I32(rows.iter().flat_map(|row| of_positions(labels.row(*row), range, &self.lengths(*row))).collect())
+                }
+                Source::PairLabels(contacts, range) => {
+                    InputData::I32(rows.iter().flat_map(|row| of_pairs(contacts.row(*row), range, &self.lengths(*row))).collect())
+                }
                 Source::Numbers(numbers) => {
                     InputData::F32(rows.iter().flat_map(|row| numbers.row(*row)).map(|value| *value as f32).collect())
                 }
@@ -258,6 +280,54 @@ fn only_table<'a>(lengths: &[LengthSpec], inputs: &[InputSpec], tables: &'a [Tab
         }
     };
     table.ok_or_else(|| Diagnostic::error("E0534", "the plan names a table that was not read"))
+}
+
+/// Each letter must be a token of its own, so that labels of letters are labels of tokens.
+fn check_letters(
+    columns: &[Counted],
+    range: &TokenRange,
+    table: &Table,
+    column: &str,
+    letters: impl Fn(u64) -> u64,
+) -> Result<(), Diagnostic> {
+    let Some(Counted::Text(tokens)) = range.length.and_then(|length| columns.get(length.0 as usize)) else { return Ok(()) };
+    let special = range.cut + range.before + range.after;
+    let Some(row) = (0..table.rows()).find(|row| tokens.full[*row as usize] != letters(*row) + special) else { return Ok(()) };
+    let message = format!(
+        "{}, column `{column}`: {} labels, and the sequence has {} tokens",
+        table.places().describe(row),
+        letters(row),
+        tokens.full[row as usize].saturating_sub(special)
+    );
+    Err(Diagnostic::error("E0563", message).help("a run of unknown characters is one token: correct the sequence, or leave out the row"))
+}
+
+/// The labels of letters at the positions of a range: none at special tokens, and those of the first letters where not all are there.
+fn of_positions(labels: &[i32], range: &TokenRange, lengths: &[u64]) -> Vec<i32> {
+    let mut all = vec![NO_LABEL; range.positions(lengths) as usize];
+    let end = all.len().saturating_sub(range.after as usize);
+    for (own, label) in all[..end].iter_mut().skip(range.before as usize).zip(labels) {
+        *own = *label;
+    }
+    all
+}
+
+/// The matrix of contacts at the positions of a range.
+fn of_pairs(pairs: &[[u32; 2]], range: &TokenRange, lengths: &[u64]) -> Vec<i32> {
+    let side = range.positions(lengths) as usize;
+    let (first, end) = (range.before as usize, side.saturating_sub(range.after as usize));
+    let mut all = vec![NO_LABEL; side * side];
+    for row in first..end {
+        all[row * side + first..row * side + end].fill(0);
+    }
+    for [a, b] in pairs {
+        let (a, b) = (first + *a as usize, first + *b as usize);
+        if a < end && b < end {
+            all[a * side + b] = 1;
+            all[b * side + a] = 1;
+        }
+    }
+    all
 }
 
 fn wrong_kind(input: &str, column: &str, kind: &str) -> Diagnostic {

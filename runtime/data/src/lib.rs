@@ -27,6 +27,6 @@ pub use inputs::{InputBuilder, Truncation};
 pub use metrics::{CONFIDENCE, Comparison, Interval, Metric, RESAMPLES, Resamples, Targets, Undefined};
 pub use profile::{ClassCount, ColumnProfile, ColumnSummary, DataProfile, LengthCount, LetterCount, profile, profile_table};
 pub use split::{Part, Split, check_training_classes, split};
-pub use table::{Column, Counts, Numbers, Places, Table, Values, format_of, header};
+pub use table::{Column, Contacts, Counts, Numbers, Places, Table, TokenLabels, Values, format_of, header};
 pub use tokenizer::{Encoding, Tokenizer, UnknownCharacter, read_vocabulary};
 pub use write::{Embeddings, OutputValues, PredictionColumns, prediction_columns, write_atomically, write_embeddings};

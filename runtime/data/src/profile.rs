@@ -56,6 +56,14 @@ pub enum ColumnSummary {
         mean: f64,
         deviation: f64,
     },
+    /// Of each class so many letters.
+    TokenClass {
+        classes: Vec<ClassCount>,
+    },
+    /// Pairs in contact of all rows.
+    Contacts {
+        pairs: u64,
+    },
     /// The mean of each number, or the share of rows in which each label holds.
     Numbers {
         names: Vec<String>,
@@ -161,6 +169,16 @@ fn summary(column: &Column) -> ColumnSummary {
                 total += f64::from(count);
             }
             ColumnSummary::Counts { genes: counts.genes().len() as u64, mean_expressed: expressed as f64 / rows, mean_total: total / rows }
+        }
+        (Values::TokenLabels(labels), kind) => {
+            let names: &[String] = if let ColumnKind::TokenClass { names, .. } = kind { names } else { &[] };
+            let count =
+                |class: usize| (0..labels.rows() as u64).flat_map(|row| labels.row(row)).filter(|own| **own == class as i32).count();
+            let class = |(class, name): (usize, &String)| ClassCount { name: name.clone(), rows: count(class) as u64 };
+            ColumnSummary::TokenClass { classes: names.iter().enumerate().map(class).collect() }
+        }
+        (Values::Contacts(contacts), _) => {
+            ColumnSummary::Contacts { pairs: (0..contacts.rows() as u64).map(|row| contacts.row(row).len() as u64).sum() }
         }
         (Values::Numbers(numbers), _) => {
             let rows = (numbers.values.len() / numbers.width.max(1)).max(1) as f64;

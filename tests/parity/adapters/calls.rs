@@ -44,6 +44,11 @@ impl Call {
     }
 }
 
+/// The features of all pairs of tokens, as the reference's task for pairs makes them before its adapter.
+pub fn outer_concat() -> Call {
+    Call { folder: "adapters", name: "outer_concat", arguments: Vec::new(), key: "" }
+}
+
 /// The calls that a class of the reference with these options is, in the order in which values flow through them: an adapter, a fusion, or
 /// a fusion and an adapter.
 ///

@@ -12,7 +12,7 @@ use mgx_tests::network::Network;
 use mgx_tests::world::TestWorld;
 use serde_json::Value as Json;
 
-pub use calls::{Call, calls};
+pub use calls::{Call, calls, outer_concat};
 use inputs::Inputs;
 
 const OUTPUT: &str = "output";

@@ -51,6 +51,10 @@ fn of_rows(spec: &MetricSpec, part: Option<&str>, training: &mut Training, batch
     }
     let rows: Vec<u64> = batches.concat();
     let column = training.table.column(&spec.target).ok_or("the labels were not read")?;
+    if let Values::TokenLabels(_) | Values::Contacts(_) = &column.values {
+        let value = of_letters(spec, &column.values, &rows, &values)?.value();
+        return Ok(value.unwrap_or_else(|_| convention(spec.kind)));
+    }
     let compare = |targets| {
         let width = values.len() / rows.len().max(1);
         Metric::new(spec.kind, &Comparison { values: &values, width, targets, items: None })
@@ -75,6 +79,38 @@ fn of_rows(spec: &MetricSpec, part: Option<&str>, training: &mut Training, batch
         }
     };
     Ok(value.unwrap_or_else(|_| convention(spec.kind)))
+}
+
+/// A metric of the letters that have a label, or of all pairs of letters.
+fn of_letters(spec: &MetricSpec, column: &Values, rows: &[u64], values: &[f32]) -> Outcome<Metric> {
+    let (mut scores, mut targets, mut items) = (Vec::new(), Vec::new(), Vec::new());
+    match column {
+        Values::TokenLabels(labels) => {
+            let all: Vec<i32> = rows.iter().flat_map(|row| labels.row(*row)).copied().collect();
+            let width = values.len() / all.len().max(1);
+            for (own, label) in values.chunks(width.max(1)).zip(&all).filter(|(_, label)| **label >= 0) {
+                scores.extend_from_slice(own);
+                targets.push(*label);
+            }
+            let metric = Metric::new(spec.kind, &Comparison { values: &scores, width, targets: Targets::Classes(&targets), items: None });
+            metric.map_err(|reason| format!("`{}`: {reason}", spec.name))
+        }
+        Values::Contacts(contacts) => {
+            for row in rows {
+                let side = contacts.letters(*row) as usize;
+                let mut own = vec![0; side * side];
+                for [a, b] in contacts.row(*row).iter().map(|pair| pair.map(|letter| letter as usize)) {
+                    own[a * side + b] = 1;
+                    own[b * side + a] = 1;
+                }
+                targets.extend(own);
+                items.push(side * side);
+            }
+            let comparison = Comparison { values, width: 1, targets: Targets::Contacts(&targets), items: Some(&items) };
+            Metric::new(spec.kind, &comparison).map_err(|reason| format!("`{}`: {reason}", spec.name))
+        }
+        _ => Err(format!("`{}` is no label of letters", spec.target)),
+    }
 }
 
 /// What torchmetrics gives where a metric is not defined.

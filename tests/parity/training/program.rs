@@ -52,7 +52,10 @@ pub fn program(spec: &Json) -> Outcome<Program> {
     let mut options = spec["adapter"].clone();
     options["out_features"] = Json::from(task.outputs);
     let class = spec["adapter"]["class"].as_str().ok_or("the case has no adapter")?;
-    let calls = adapters::calls(class, &options)?;
+    let mut calls = adapters::calls(class, &options)?;
+    if spec["task_kwargs"].get("adapter_dim_multiplier").is_some_and(|times| times == 2) {
+        calls.insert(0, adapters::outer_concat());
+    }
     let schedule = schedule(&spec["lr_scheduler"])?;
     let mut imports: Vec<String> = calls.iter().map(Call::import).collect();
     imports.extend(backbones.iter().map(|backbone| format!("use std::backbones::{}\n", backbone.name)));
@@ -161,6 +164,17 @@ impl Task {
                 };
                 let column = format!("{kind}({})", class_names(outputs));
                 Ok(Self { name, call: format!("{name}(prediction, rows.{LABELS})"), column, outputs })
+            }
+            Some("TokenClassification") => {
+                known(&["n_classes"])?;
+                let outputs = number("n_classes", 2);
+                let column = format!("class({}, each = sequences)", class_names(outputs));
+                Ok(Self { name: "token_classification", call: format!("token_classification(prediction, rows.{LABELS})"), column, outputs })
+            }
+            Some("PairwiseTokenClassification") => {
+                known(&["adapter_dim_multiplier"])?;
+                let call = format!("contact_prediction(prediction, rows.{LABELS})");
+                Ok(Self { name: "contact_prediction", call, column: "contacts(each = sequences)".to_owned(), outputs: 2 })
             }
             other => Err(format!("the task {other:?} is not known")),
         }

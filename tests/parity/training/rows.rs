@@ -41,7 +41,7 @@ impl RowTable {
         for (row, label) in labels.iter().enumerate() {
             let text = |column: &Vec<String>| column.get(row).cloned().ok_or_else(|| format!("a batch has no sequence {row}"));
             let mut line = columns.iter().map(text).collect::<Outcome<Vec<_>>>()?;
-            line.push(written(label));
+            line.push(written(label, &line[0]));
             self.lines.push(line);
         }
         Ok((first..self.lines.len() as u64).collect())
@@ -67,11 +67,23 @@ impl RowTable {
     }
 }
 
-/// A label as a file has it: a number as it is, several between commas.
-fn written(label: &Json) -> String {
+/// A label as a file has it: a number as it is, several between commas, those of letters without what stands for padding, and of matrices the pairs that are 1.
+fn written(label: &Json, sequence: &str) -> String {
+    let is_pair = |row: &Json| row.is_array();
     match label {
-        Json::Array(items) if items.len() == 1 => written(&items[0]),
-        Json::Array(items) => items.iter().map(written).collect::<Vec<_>>().join(","),
+        Json::Array(items) if items.len() == 1 => written(&items[0], sequence),
+        Json::Array(items) if items.iter().any(is_pair) => {
+            let columns =
+                |row: &Json| row.as_array().map_or_else(Vec::new, |row| (0..row.len()).filter(|column| row[*column] == 1).collect());
+            let pairs =
+                items.iter().enumerate().flat_map(|(row, line)| columns(line).into_iter().map(move |column| format!("[{row}, {column}]")));
+            format!("[{}]", pairs.collect::<Vec<_>>().join(", "))
+        }
+        Json::Array(items) => {
+            let padding = items.iter().rev().take_while(|item| **item == -100).count();
+            let kept = if padding > 0 { sequence.len() } else { items.len() };
+            items.iter().take(kept).map(|item| written(item, sequence)).collect::<Vec<_>>().join(",")
+        }
         Json::String(text) => text.clone(),
         other => other.to_string(),
     }

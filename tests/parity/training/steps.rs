@@ -21,6 +21,8 @@ use super::rows::{RowTable, Rows};
 pub const RAW: &str = "raw";
 /// The output of each sample's loss.
 const LOSS: &str = "loss";
+/// The output of how much each sample's loss counts.
+const WEIGHT: &str = "weight";
 
 /// The plan of a case with its programs, data and memory.
 pub struct Training {
@@ -98,10 +100,12 @@ impl Training {
         names.iter().map(|name| value(&self.evaluate, &self.memory, &batch, name)).collect()
     }
 
-    /// The loss of a batch without dropout: the mean of its samples'.
+    /// The loss of a batch without dropout: the mean of its samples', by their weights where they have any.
     pub fn loss(&mut self, rows: &Rows) -> Outcome<f64> {
+        let weighted = self.plan.evaluate.as_ref().is_some_and(|program| program.outputs.iter().any(|output| output.name == WEIGHT));
         let losses = self.evaluate(rows, &[LOSS])?.remove(0);
-        Ok(losses.iter().sum::<f64>() / losses.len() as f64)
+        let weights = if weighted { self.evaluate(rows, &[WEIGHT])?.remove(0) } else { vec![1.0; losses.len()] };
+        Ok(losses.iter().zip(&weights).map(|(loss, weight)| loss * weight).sum::<f64>() / weights.iter().sum::<f64>())
     }
 
     /// One optimizer step, numbered from 0.

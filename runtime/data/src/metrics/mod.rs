@@ -5,6 +5,7 @@
 
 mod bootstrap;
 mod classes;
+mod contacts;
 mod numbers;
 mod ranking;
 
@@ -38,6 +39,8 @@ pub enum Targets<'a> {
     Labels(&'a [f64]),
     /// `width` numbers for each item.
     Real(&'a [f64]),
+    /// For each pair of letters, row after row, whether they are in contact (1). The samples' items are all their pairs.
+    Contacts(&'a [i32]),
 }
 
 /// Why a metric has no value.
@@ -71,6 +74,8 @@ enum Prepared {
     Labels(Vec<Binary>),
     Rankings(Vec<Ranking>),
     Numbers(Vec<Pairs>),
+    /// The value of each sample, of which the metric is the mean.
+    Samples(Vec<Option<f64>>),
 }
 
 impl Metric {
@@ -93,13 +98,16 @@ impl Metric {
             own.collect::<Vec<u32>>()
         });
         let expected = match targets {
-            Targets::Classes(classes) => classes.len(),
+            Targets::Classes(classes) | Targets::Contacts(classes) => classes.len(),
             Targets::Labels(targets) | Targets::Real(targets) => targets.len() / width,
         };
         if values.len() % width != 0 || expected != count || sample_of.as_ref().is_some_and(|of| of.len() != count) {
             return undefined("predictions and labels differ in number");
         }
-        let prepared = prepare(kind, values, width, targets)?;
+        let prepared = match targets {
+            Targets::Contacts(targets) => of_contacts(kind, values, targets, items)?,
+            targets => prepare(kind, values, width, targets)?,
+        };
         Ok(Self { kind, samples, sample_of, prepared })
     }
 
@@ -116,6 +124,9 @@ impl Metric {
     /// # Errors
     /// Where it is not defined.
     pub fn weighted(&self, samples: &[f64]) -> Result<f64, Undefined> {
+        if let Prepared::Samples(values) = &self.prepared {
+            return contacts::mean(values, samples);
+        }
         let own: Vec<f64>;
         let weights = match &self.sample_of {
             None => samples,
@@ -129,6 +140,7 @@ impl Metric {
             Prepared::Labels(labels) => classes::of_labels(self.kind, labels, weights),
             Prepared::Rankings(rankings) => ranking::mean(self.kind, rankings, weights),
             Prepared::Numbers(outputs) => mean(outputs.iter().map(|output| output.value(self.kind, weights))),
+            Prepared::Samples(_) => undefined("it is a metric of samples"),
         }
     }
 
@@ -179,9 +191,26 @@ fn prepare(kind: MetricKind, values: &[f32], width: usize, targets: Targets) -> 
         (Mse | Mae | R2 | Pearson | Spearman, Targets::Real(targets)) => {
             Ok(Prepared::Numbers((0..width).map(|output| Pairs::new(kind, values, width, output, targets)).collect()))
         }
+        (_, Targets::Contacts(_)) => undefined("it is not a metric of contacts"),
         (_, Targets::Classes(_) | Targets::Labels(_)) => undefined("it is a metric of numbers, and the labels are classes"),
         (_, Targets::Real(_)) => undefined("it is a metric of classes, and the labels are numbers"),
     }
+}
+
+fn of_contacts(kind: MetricKind, values: &[f32], targets: &[i32], items: Option<&[usize]>) -> Result<Prepared, Undefined> {
+    let divisor = match kind {
+        MetricKind::TopL => 1,
+        MetricKind::TopL2 => 2,
+        MetricKind::TopL5 => 5,
+        MetricKind::TopL10 => 10,
+        _ => return undefined("it is not a metric of contacts"),
+    };
+    let pairs = items.unwrap_or_default();
+    let sides: Vec<usize> = pairs.iter().map(|pairs| pairs.isqrt()).collect();
+    if sides.iter().zip(pairs).any(|(side, pairs)| side * side != *pairs) {
+        return undefined("the pairs of a sequence make no square");
+    }
+    Ok(Prepared::Samples(contacts::precisions(values, targets, &sides, divisor)))
 }
 
 /// The mean of several values.

@@ -106,7 +106,13 @@ fn check_parts(table: &Table, split: &Split, fractions: [f64; 3]) -> Result<(), 
 fn strata(table: &Table, name: &str) -> Result<Vec<u64>, Diagnostic> {
     match &table.require(name)?.values {
         Values::Class(values) => Ok(values.values().iter().map(|class| *class as u64).collect()),
-        Values::Text(_) | Values::Alignment(_) | Values::Real(_) | Values::Counts(_) | Values::Numbers(_) => {
+        Values::Text(_)
+        | Values::Alignment(_)
+        | Values::Real(_)
+        | Values::Counts(_)
+        | Values::Numbers(_)
+        | Values::TokenLabels(_)
+        | Values::Contacts(_) => {
             let found = Diagnostic::error("E0527", format!("the split is stratified by `{name}`, which is not a class column"));
             Err(found.help("stratify by a class column; rows with equal text are kept together by `group`"))
         }
@@ -131,6 +137,8 @@ fn groups(column: &Column) -> Vec<u64> {
         Values::Numbers(numbers) => {
             number(numbers.values.chunks(numbers.width).map(|row| row.iter().map(|value| value.to_bits()).collect::<Vec<_>>()))
         }
+        Values::TokenLabels(labels) => number((0..labels.rows() as u64).map(|row| labels.row(row))),
+        Values::Contacts(contacts) => number((0..contacts.rows() as u64).map(|row| contacts.row(row))),
         // Cells with the same counts.
         Values::Counts(counts) => {
             number((0..counts.rows()).map(|row| counts.row(row).map(|(gene, count)| (gene, count.to_bits())).collect::<Vec<_>>()))

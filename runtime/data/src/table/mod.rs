@@ -16,6 +16,7 @@ mod parquet;
 mod places;
 mod raw;
 mod structures;
+mod tokens;
 mod typed;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub use counts::Counts;
 pub use header::{format_of, header};
 pub use lists::Numbers;
 pub use places::Places;
+pub(crate) use tokens::NO_LABEL;
+pub use tokens::{Contacts, TokenLabels};
 
 pub(crate) use raw::shown;
 use raw::{Form, Wanted};
@@ -48,6 +51,10 @@ pub enum Values {
     Counts(Box<Counts>),
     /// Of a `Reals` or `Labels` column; finite.
     Numbers(Numbers),
+    /// Of a `TokenClass` column.
+    TokenLabels(TokenLabels),
+    /// Of a `Contacts` column.
+    Contacts(Contacts),
 }
 
 /// The alignments of a column, one per row.
@@ -86,7 +93,9 @@ impl Column {
         match &self.values {
             Values::Text(values) => values.value(row as usize),
             Values::Alignment(alignments) => alignments.texts.value(row as usize),
-            Values::Class(_) | Values::Real(_) | Values::Counts(_) | Values::Numbers(_) => "",
+            Values::Class(_) | Values::Real(_) | Values::Counts(_) | Values::Numbers(_) | Values::TokenLabels(_) | Values::Contacts(_) => {
+                ""
+            }
         }
     }
 
@@ -100,6 +109,12 @@ impl Column {
             }
             (Values::Class(values), _) => values.value(row as usize).to_string(),
             (Values::Real(values), _) => values.value(row as usize).to_string(),
+            (Values::TokenLabels(labels), ColumnKind::TokenClass { names, .. }) => spelled(labels.row(row).iter().copied(), names),
+            (Values::TokenLabels(_), _) => String::new(),
+            (Values::Contacts(contacts), _) => {
+                let pairs: Vec<String> = contacts.row(row).iter().map(|[a, b]| format!("[{a}, {b}]")).collect();
+                format!("[{}]", pairs.join(", "))
+            }
             (Values::Numbers(numbers), _) => numbers.row(row).iter().map(f64::to_string).collect::<Vec<_>>().join(","),
             (Values::Counts(_), _) => String::new(),
         }
@@ -109,6 +124,13 @@ impl Column {
     pub fn is_sequence(&self) -> bool {
         matches!(self.spec.kind, ColumnKind::Sequence { .. } | ColumnKind::Alignment { .. })
     }
+}
+
+/// Classes of letters as a file has them: letters where all names are, else names between commas. A letter without a class is `-`.
+pub(crate) fn spelled(classes: impl Iterator<Item = i32>, names: &[String]) -> String {
+    let separator = if names.iter().all(|name| name.chars().count() == 1) { "" } else { "," };
+    let name = |class: i32| usize::try_from(class).ok().and_then(|class| names.get(class)).map_or("-", String::as_str);
+    classes.map(name).collect::<Vec<_>>().join(separator)
 }
 
 /// A file of rows, read and checked.
@@ -153,7 +175,9 @@ impl Table {
             kind => {
                 let form = match kind {
                     ColumnKind::Real => Form::Numbers,
-                    ColumnKind::Reals { .. } | ColumnKind::Labels { .. } => Form::ListText,
+                    ColumnKind::Reals { .. } | ColumnKind::Labels { .. } | ColumnKind::TokenClass { .. } | ColumnKind::Contacts { .. } => {
+                        Form::ListText
+                    }
                     _ => Form::Text,
                 };
                 vec![Wanted { header: column.header.clone(), form }]
@@ -179,6 +203,11 @@ impl Table {
         for column in kept {
             let values = match &column.kind {
                 ColumnKind::Counts { source, neighbors } => counts::read(column, source, neighbors.as_ref(), &mut raw_columns, &place)?,
+                // Checked against their sequences below.
+                ColumnKind::TokenClass { .. } | ColumnKind::Contacts { .. } => {
+                    let texts = raw_columns.next().and_then(raw::RawColumn::into_text);
+                    Values::Text(texts.ok_or_else(|| not_read(&column.header))?)
+                }
                 ColumnKind::Reals { .. } | ColumnKind::Labels { .. } => {
                     Values::Numbers(lists::read(column, &mut raw_columns, &raw.places)?)
                 }
@@ -207,6 +236,7 @@ impl Table {
             };
             columns.push(Column { spec: column.clone(), values });
         }
+        check_token_labels(&mut columns, &raw.places)?;
         let split_values = raw_columns.next().and_then(raw::RawColumn::into_text);
         Ok(Table { name: spec.name.clone(), path, format: spec.format, rows: raw.rows, columns, split_values, places: raw.places })
     }
@@ -254,6 +284,18 @@ fn not_read(header: &str) -> Diagnostic {
     Diagnostic::error("E0512", format!("the column `{header}` was not read"))
 }
 
+/// Reads what was left as text: labels of letters, which are as many as letters of their sequences.
+fn check_token_labels(columns: &mut [Column], places: &Places) -> Result<(), Diagnostic> {
+    for index in 0..columns.len() {
+        let column = &columns[index];
+        let (Some(each), Values::Text(texts)) = (tokens::sequence_of(&column.spec.kind), &column.values) else { continue };
+        let sequences = columns.iter().find(|other| other.spec.name == each);
+        let sequences = sequences.ok_or_else(|| Diagnostic::error("E0512", format!("the column `{each}` was not read")))?;
+        columns[index].values = tokens::read(&column.spec, texts, sequences, places)?;
+    }
+    Ok(())
+}
+
 /// A table made in memory, for tests of what comes after reading.
 #[cfg(test)]
 pub(crate) fn table_of(columns: Vec<Column>) -> Table {
@@ -264,6 +306,8 @@ pub(crate) fn table_of(columns: Vec<Column>) -> Table {
         Values::Real(values) => values.len(),
         Values::Counts(counts) => counts.rows(),
         Values::Numbers(numbers) => numbers.values.len() / numbers.width.max(1),
+        Values::TokenLabels(labels) => labels.rows(),
+        Values::Contacts(contacts) => contacts.rows(),
     });
     Table {
         name: "table".to_owned(),

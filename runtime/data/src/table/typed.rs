@@ -32,7 +32,14 @@ pub(super) fn check(spec: &ColumnSpec, raw: RawColumn, places: &Places) -> Resul
         (RawColumn::Text(values), ColumnKind::Real) => Values::Real(parse_numbers(&values, &mut report)),
         (RawColumn::Number(values), ColumnKind::Real) => Values::Real(check_numbers(&values, &mut report)),
         // These have readers of their own.
-        (_, ColumnKind::Counts { .. } | ColumnKind::Reals { .. } | ColumnKind::Labels { .. }) => Values::Counts(Box::default()),
+        (
+            _,
+            ColumnKind::Counts { .. }
+            | ColumnKind::Reals { .. }
+            | ColumnKind::Labels { .. }
+            | ColumnKind::TokenClass { .. }
+            | ColumnKind::Contacts { .. },
+        ) => Values::Counts(Box::default()),
         // Readers give lists only where an alignment's structures asked for them.
         (RawColumn::Lists(_), _) => return Err(Diagnostic::error("E0528", format!("the column `{}` holds lists", spec.header))),
         // Readers give numbers only where a real column asked for them; their text form is right for every other kind.

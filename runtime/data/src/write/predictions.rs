@@ -5,7 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, LargeStringArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, LargeStringArray, ListArray, UInt64Array};
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, UInt64Type};
 use arrow::record_batch::RecordBatch;
@@ -14,7 +15,7 @@ use mgx_ir::plan::{ColumnKind, OutputKind, OutputSpec};
 
 use super::write_parquet;
 use crate::metrics::greatest;
-use crate::table::{Column, Table, Values};
+use crate::table::{Column, Table, Values, spelled};
 
 /// The values of an output for the rows of a stage.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,8 @@ pub struct OutputValues<'a> {
     /// `width` numbers per row, the rows in the order of the stage's row list.
     pub values: &'a [f32],
     pub width: usize,
+    /// How many times `width` numbers each row has, where it has not one: an item for each token, or for each two.
+    pub items: Option<&'a [usize]>,
 }
 
 /// The table of predictions, in ascending order of rows.
@@ -63,6 +66,11 @@ pub fn prediction_columns(table: &Table, rows: &[u64], outputs: &[OutputValues])
     for output in outputs {
         let name = &output.spec.name;
         let width = output.width;
+        if let Some(items) = output.items {
+            let several = if several { Some(name.as_str()) } else { None };
+            ItemColumns { output, items, order: &order }.push(&mut layout, several)?;
+            continue;
+        }
         if output.values.len() != rows.len() * width {
             let message = format!("output `{name}` has {} values, not {} rows of {width}", output.values.len(), rows.len());
             return Err(Diagnostic::error("E0542", message));
@@ -102,13 +110,61 @@ pub fn prediction_columns(table: &Table, rows: &[u64], outputs: &[OutputValues])
     layout.finish()
 }
 
+/// An output with items: lists of numbers, and of classes also the greatest of each item.
+struct ItemColumns<'a> {
+    output: &'a OutputValues<'a>,
+    items: &'a [usize],
+    /// The rows in the order in which they are written.
+    order: &'a [usize],
+}
+
+impl ItemColumns<'_> {
+    /// `prefix` comes before `predicted` where several outputs have classes.
+    fn push(&self, layout: &mut Layout, prefix: Option<&str>) -> Result<(), Diagnostic> {
+        let OutputValues { spec, values, width, .. } = *self.output;
+        let total: usize = self.items.iter().sum();
+        let names = match &spec.kind {
+            OutputKind::Probabilities { names } => Some(names).filter(|names| names.len() == width),
+            _ => None,
+        };
+        if values.len() != total * width || width == 0 || (names.is_none() && matches!(spec.kind, OutputKind::Probabilities { .. })) {
+            let message = format!("output `{}` has {} values, not {total} items of {width}", spec.name, values.len());
+            return Err(Diagnostic::error("E0542", message));
+        }
+        let starts: Vec<usize> = self.items.iter().scan(0, |end, items| Some(std::mem::replace(end, *end + items * width))).collect();
+        let own = |row: usize| &values[starts[row]..starts[row] + self.items[row] * width];
+        let Some(names) = names else {
+            layout.push(&spec.name, self.lists(self.order.iter().map(|row| own(*row).to_vec()))?);
+            return Ok(());
+        };
+        for (place, class) in names.iter().enumerate() {
+            let of_class = |row: &usize| own(*row).iter().skip(place).step_by(width).copied().collect();
+            layout.push(&format!("{}.{class}", spec.name), self.lists(self.order.iter().map(of_class))?);
+        }
+        let best = |row: &usize| spelled(own(*row).chunks_exact(width).map(|scores| greatest(scores) as i32), names);
+        let predicted = prefix.map_or_else(|| "predicted".to_owned(), |name| format!("{name}.predicted"));
+        layout.push(&predicted, Arc::new(LargeStringArray::from_iter_values(self.order.iter().map(best))));
+        Ok(())
+    }
+
+    fn lists(&self, rows: impl Iterator<Item = Vec<f32>>) -> Result<ArrayRef, Diagnostic> {
+        let rows: Vec<Vec<f32>> = rows.collect();
+        let values = Float32Array::from_iter_values(rows.iter().flatten().copied());
+        let field = Arc::new(Field::new("item", DataType::Float32, false));
+        let lists = ListArray::try_new(field, OffsetBuffer::from_lengths(rows.iter().map(Vec::len)), Arc::new(values), None);
+        lists
+            .map(|lists| Arc::new(lists) as ArrayRef)
+            .map_err(|error| Diagnostic::error("E0542", format!("output `{}` makes no lists: {error}", self.output.spec.name)))
+    }
+}
+
 /// The values of a column for some rows: classes by name.
 fn of_rows(column: &Column, rows: &UInt64Array) -> Result<ArrayRef, Diagnostic> {
     let taken = match &column.values {
         Values::Text(values) => take(values, rows, None),
         Values::Alignment(alignments) => take(&alignments.texts, rows, None),
         Values::Real(values) => take(values, rows, None),
-        Values::Class(_) | Values::Counts(_) | Values::Numbers(_) => {
+        Values::Class(_) | Values::Counts(_) | Values::Numbers(_) | Values::TokenLabels(_) | Values::Contacts(_) => {
             return Ok(Arc::new(LargeStringArray::from_iter_values(rows.values().iter().map(|row| column.display(*row)))));
         }
     };
@@ -187,6 +243,11 @@ fn cell(column: &ArrayRef, row: usize, text: &mut Vec<u8>) -> std::io::Result<()
     match column.data_type() {
         DataType::UInt64 => write!(text, "{}", column.as_primitive::<UInt64Type>().value(row)),
         DataType::Float32 => write!(text, "{}", column.as_primitive::<Float32Type>().value(row)),
+        DataType::List(_) => {
+            let values = column.as_list::<i32>().value(row);
+            let values = values.as_primitive::<Float32Type>().values();
+            write!(text, "{}", values.iter().map(f32::to_string).collect::<Vec<_>>().join(","))
+        }
         DataType::Float64 => write!(text, "{}", column.as_primitive::<Float64Type>().value(row)),
         _ => text.write_all(column.as_string::<i64>().value(row).as_bytes()),
     }
