@@ -111,6 +111,8 @@ impl<'a> Planner<'a> {
             Op::RoutedContract { over } => self.routed(id, over),
             Op::RoutedOuter { choice, of } => self.routed_outer(id, *choice, *of),
             Op::Attention { .. } | Op::AttentionLse { .. } | Op::AttentionGrad { .. } => self.attention(id),
+            // The steps are in the order of the graph: what is waited for is there.
+            Op::After => self.buffer_of(node.inputs[0]),
             _ => self.copy(id, &node.ty.axes, node.ty.per_sample),
         };
         self.stored.insert(id, buffer);
@@ -147,6 +149,9 @@ impl<'a> Planner<'a> {
     /// Adds the computation of a node's value to a kernel: in the kernel where that can be, at random, or read from where it is stored.
     fn emit(&mut self, nodes: &mut Vec<FusedNode>, id: NodeId, inside: bool) -> u32 {
         let node = self.graph().node(id);
+        if node.op == Op::After {
+            return self.emit(nodes, node.inputs[0], inside);
+        }
         let fusible = !matches!(
             node.op,
             Op::Input { .. }
