@@ -10,8 +10,12 @@ use sha2::{Digest, Sha256};
 /// SHA-256 (64 hexadecimal digits) of the plan in JSON without the places it came from: a comment added to the program changes nothing.
 pub(crate) fn identity(plan: &Plan) -> String {
     let mut plan = plan.clone();
+    for group in plan.optimizer.iter_mut().flat_map(|optimizer| &mut optimizer.later) {
+        forget_places(&mut group.update);
+        forget_places(&mut group.norm);
+    }
     let optimizer = plan.optimizer.iter_mut().flat_map(|optimizer| [&mut optimizer.update, &mut optimizer.norm]);
-    for program in plan.gradient.iter_mut().chain(&mut plan.evaluate).chain([&mut plan.predict]).chain(optimizer) {
+    for program in plan.gradient.iter_mut().chain(&mut plan.evaluate).chain([&mut plan.predict]).chain(&mut plan.start).chain(optimizer) {
         forget_places(program);
     }
     if let Some(train) = &mut plan.train {
@@ -51,8 +55,18 @@ pub(crate) fn differences(before: &Value, now: &Value) -> Vec<String> {
 }
 
 /// Parts of a plan that follow from others and would say nothing to a user, and how they are called together.
-const PROGRAMS: [&str; 8] =
-    ["gradient", "evaluate", "predict", "optimizer.update", "optimizer.norm", "train.schedule", "flops_forward", "flops_step"];
+const PROGRAMS: [&str; 10] = [
+    "gradient",
+    "evaluate",
+    "predict",
+    "start",
+    "optimizer.update",
+    "optimizer.norm",
+    "optimizer.later",
+    "train.schedule",
+    "flops_forward",
+    "flops_step",
+];
 
 /// Fields that hold places in the source.
 const PLACES: [&str; 2] = ["spans", "loss_span"];

@@ -139,6 +139,7 @@ mod tests {
             chosen: None,
             weights: None,
             adapter: None,
+            from_epoch: 0,
         }
     }
 

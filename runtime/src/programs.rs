@@ -43,9 +43,12 @@ impl Stage {
     }
 }
 
-/// Executables by stage.
+/// Executables by stage, and those of what is trained only after some epochs: the norm and the update of each group.
 #[derive(Default)]
-pub(crate) struct Programs([Option<Executable>; Stage::COUNT]);
+pub(crate) struct Programs {
+    stages: [Option<Executable>; Stage::COUNT],
+    later: Vec<[Executable; 2]>,
+}
 
 impl Programs {
     /// The executable of a stage; compiled on the first call.
@@ -53,11 +56,25 @@ impl Programs {
     /// # Errors
     /// As [`Stage::program`]; E0800 to E0802 if it cannot be compiled.
     pub fn get(&mut self, plan: &Plan, stage: Stage) -> Result<&Executable, Diagnostic> {
-        let slot = &mut self.0[stage as usize];
+        let slot = &mut self.stages[stage as usize];
         match slot {
             Some(executable) => Ok(executable),
             None => Ok(slot.insert(Executable::new(stage.program(plan)?)?)),
         }
+    }
+}
+
+impl Programs {
+    /// The norm and the update of a group of the optimizer that is trained only after some epochs; compiled on the first call.
+    ///
+    /// # Errors
+    /// E0941 if the plan has no such group; E0800 to E0802 if it cannot be compiled.
+    pub fn later(&mut self, plan: &Plan, group: usize) -> Result<&[Executable; 2], Diagnostic> {
+        let groups = plan.optimizer.as_ref().map(|optimizer| optimizer.later.as_slice()).unwrap_or_default();
+        while let (true, Some(next)) = (self.later.len() <= group, groups.get(self.later.len())) {
+            self.later.push([Executable::new(&next.norm)?, Executable::new(&next.update)?]);
+        }
+        self.later.get(group).ok_or_else(|| fault("it has no such group of parameters"))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use mgx_cpu::Memory;
+use mgx_cpu::{Executable, Memory};
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::{self, ParamSpec, Plan};
 use mgx_weights::{Checkpoint, CheckpointStore, LoadReport, load_opened};
@@ -145,6 +145,9 @@ impl Session {
         let loaded: HashSet<&str> =
             self.load_report.weights.iter().flat_map(|report| &report.used).map(|used| used.path.as_str()).collect();
         init(&self.plan.params, self.plan.seed, &|param| !loaded.contains(param.path.as_str()), &mut self.memory.params)?;
+        if let Some(start) = &self.plan.start {
+            Executable::new(start)?.run(&mut self.memory, &plan::Batch::default())?;
+        }
         self.source = Some(Source::Start);
         Ok(())
     }

@@ -155,3 +155,73 @@ fn parts_are_frozen_by_name() {
     assert!(some.iter().all(|path| !path.starts_with("encoder.embeddings.") && !path.starts_with("encoder.layer[0].")), "{some:?}");
     assert!(some.iter().any(|path| path.starts_with("encoder.layer[1].")) && some.is_subset(&all));
 }
+
+/// One step an epoch, at a constant rate, without decay: the first step of AdamW moves every element that has a gradient by the learning rate.
+#[test]
+fn unfrozen_parts_are_trained_from_their_epoch_on_as_if_from_their_first_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    write_table(data, 40);
+    let text = |epochs: u64, unfreeze: &str| {
+        let train = format!("epochs = {epochs}\n    batch_size = 40\n    optimizer = adamw(lr = 1e-3, weight_decay = 0)\n    {unfreeze}");
+        tuned_classifier("hidden = 16, ffn = 16", "", &train).replace("random(train = 0.6, valid = 0.2, test = 0.2)", "random(train = 1.0)")
+    };
+    let schedule = "unfreeze = [(1, [embeddings, \"layer.0\"]), (3, [\"layer.1\"])]";
+    let (mut first, _) = session(data, &text(1, schedule), "small");
+    first.prepare().unwrap();
+    first.write_params(&data.join("initial.safetensors")).unwrap();
+    let mut states = vec![tensors(&data.join("initial.safetensors"))];
+    for epochs in 1..=4 {
+        trained(data, &format!("run{epochs}"), &text(epochs, schedule));
+        states.push(tensors(&data.join(format!("run{epochs}/model.safetensors"))));
+    }
+    let begins = |path: &str| match path {
+        path if path.starts_with("encoder.embeddings.") || path.starts_with("encoder.layer[0].") => 1,
+        path if path.starts_with("encoder.layer[1].") => 3,
+        _ => 0,
+    };
+    for path in states[0].keys() {
+        for (epoch, pair) in states.windows(2).enumerate() {
+            let moved: Vec<f32> = pair[0][path].iter().zip(&pair[1][path]).map(|(a, b)| (a - b).abs()).collect();
+            let most = moved.iter().copied().fold(0.0, f32::max);
+            match epoch.cmp(&begins(path)) {
+                std::cmp::Ordering::Less => assert_eq!(most, 0.0, "{path} in epoch {epoch}"),
+                // The bias of the keys has no gradient but rounding.
+                std::cmp::Ordering::Equal if path.ends_with("key.offset") => {}
+                std::cmp::Ordering::Equal => assert!((most - 1e-3).abs() < 2e-5, "{path} moved by {most} in epoch {epoch}"),
+                std::cmp::Ordering::Greater => assert!(most > 0.0, "{path} in epoch {epoch}"),
+            }
+        }
+    }
+    // Until then the rest is trained as beside parts that are frozen for good.
+    let frozen = text(1, "").replace("ffn = 16)", "ffn = 16, frozen = [embeddings, \"layer.0\", \"layer.1\"])");
+    trained(data, "frozen", &frozen);
+    let beside = tensors(&data.join("frozen/model.safetensors"));
+    assert!(!beside.is_empty());
+    for (path, values) in &beside {
+        for (a, b) in values.iter().zip(&states[1][path]) {
+            assert!((a - b).abs() < 1e-6, "{path}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn vectors_of_ia3_scale_what_goes_in_or_comes_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    write_table(data, 60);
+    let text = tuned_classifier("hidden = 16, ffn = 24", "ia3(targets = [key, down_proj], feedforward = [down_proj])", TRAIN);
+    trained(data, "run", &text);
+    let adapter = Checkpoint::open_file(&data.join("run/adapters/encoder/adapter_model.safetensors")).unwrap();
+    let shapes: Vec<(&str, &[u64])> = adapter.tensors().iter().map(|tensor| (tensor.key.as_str(), tensor.shape.as_slice())).collect();
+    let wanted: [(&str, &[u64]); 4] = [
+        ("base_model.model.encoder.layer.0.attention.self.key.ia3_l", &[16, 1]),
+        ("base_model.model.encoder.layer.0.mlp.down_proj.ia3_l", &[1, 24]),
+        ("base_model.model.encoder.layer.1.attention.self.key.ia3_l", &[16, 1]),
+        ("base_model.model.encoder.layer.1.mlp.down_proj.ia3_l", &[1, 24]),
+    ];
+    assert_eq!(shapes, wanted);
+    let config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(data.join("run/adapters/encoder/adapter_config.json")).unwrap()).unwrap();
+    assert_eq!((&config["peft_type"], &config["feedforward_modules"]), (&serde_json::json!("IA3"), &serde_json::json!(["down_proj"])));
+}

@@ -57,6 +57,13 @@ fn interrupted_fine_tuning_ends_with_the_same_bits() {
     same_bits(&tuned_classifier("hidden = 8, ffn = 8, layers = 1", "lora(rank = 2, targets = [query, value])", TRAIN));
 }
 
+/// Parts that are unfrozen later count their own steps.
+#[test]
+fn interrupted_unfreezing_ends_with_the_same_bits() {
+    let train = format!("{TRAIN}\n    unfreeze = [(1, [\"layer.0\"]), (2, [embeddings])]");
+    same_bits(&tuned_classifier("hidden = 8, ffn = 8, layers = 1", "", &train));
+}
+
 fn same_bits(text: &str) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();

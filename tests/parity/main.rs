@@ -20,6 +20,7 @@ mod owned;
 mod pretrained;
 mod program;
 mod retrieval;
+mod rewrites;
 mod schedules;
 mod tokens;
 mod training;

@@ -5,7 +5,7 @@ use mgx_tests::golden::Case;
 
 use crate::{
     adapters, cells, contacts, genomic, heads, huggingface, inference, masked_lm, multimolecule, onehot, pretrained, program, retrieval,
-    schedules, training,
+    rewrites, schedules, training,
 };
 
 /// What a case is for this version.
@@ -29,7 +29,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("regression_with_scaling", "scaled regression"),
     ("train_mlm", "training with masks"),
     ("train_mm", "LoRA and several outputs of a regression"),
-    ("train_seqcls", "LoRA"),
     ("zeroshot", "zero-shot scores"),
 ];
 
@@ -53,6 +52,7 @@ pub fn standing(case: &Case) -> Standing {
         "heads" if case.spec.get("runs").is_some() => return Standing::Owned(heads::run),
         "inference" => return Standing::Owned(inference::run),
         "multimolecule_aido_rna" => return Standing::Owned(multimolecule::run),
+        "rewrites" => return Standing::Owned(rewrites::run),
         "sentences" => return Standing::Owned(pretrained::minilm),
         "onehot" => return Standing::Owned(onehot::run),
         "bert" if case.text("/weights").contains("AntiBERTy") => return Standing::Owned(pretrained::antiberty),

@@ -163,7 +163,7 @@ impl Checker<'_> {
                 }
                 "float" => Value::Float(None),
                 "bool" => Value::Bool(None),
-                "str" | "path" => Value::Str(None),
+                "str" | "path" | "name" => Value::Str(None),
                 "enum" => Value::Variant(None),
                 "init" => Value::Init(Init::Constant(0.0)),
                 _ => return None,

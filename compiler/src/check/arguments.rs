@@ -12,7 +12,7 @@ use super::value::Value;
 use crate::syntax::ast::{Arg, Body, Expr, ExprKind, Name, Param, TypeExpr, TypeExprKind};
 
 /// The types of options that have no axes.
-const TYPES: [&str; 12] = ["int", "dim", "float", "bool", "str", "path", "init", "axis", "part", "weights", "enum", "class"];
+const TYPES: [&str; 13] = ["int", "dim", "float", "bool", "str", "name", "path", "init", "axis", "part", "weights", "enum", "class"];
 
 /// The variants of `enum(a, b)`, also behind `?`.
 fn variants(ty: &TypeExpr) -> Option<Vec<&str>> {
@@ -27,6 +27,15 @@ fn variants(ty: &TypeExpr) -> Option<Vec<&str>> {
                 .collect(),
         ),
         _ => None,
+    }
+}
+
+/// Is it `[name]`: names of parts, which are written bare?
+pub fn is_names(ty: &TypeExpr) -> bool {
+    match &ty.kind {
+        TypeExprKind::Optional(inner) => is_names(inner),
+        TypeExprKind::List(inner) => matches!(&inner.kind, TypeExprKind::Named { name, .. } if name.text == "name"),
+        _ => false,
     }
 }
 
@@ -48,6 +57,10 @@ impl Checker<'_> {
             };
             self.report(diagnostic);
             return Value::Error;
+        }
+        if let (ExprKind::List(_), true) = (&expr.kind, ty.is_some_and(is_names)) {
+            let Some(names) = self.part_names("this", expr, scope) else { return Value::Error };
+            return Value::List(Rc::new(names.into_iter().map(|name| Value::Str(Some(name.text))).collect()));
         }
         self.eval(expr, scope)
     }
@@ -159,7 +172,7 @@ impl Checker<'_> {
                 }
                 ("float", value @ Value::Float(_))
                 | ("bool", value @ Value::Bool(_))
-                | ("str" | "path", value @ Value::Str(_))
+                | ("str" | "path" | "name", value @ Value::Str(_))
                 | ("init", value @ Value::Init(_))
                 | ("enum", value @ Value::Variant(_))
                 | ("weights", value @ Value::Weights(_))
@@ -184,7 +197,7 @@ impl Checker<'_> {
                     self.mismatch(name, "`true` or `false`", &other, ty, span);
                     return Value::Error;
                 }
-                ("str" | "path", other) => {
+                ("str" | "path" | "name", other) => {
                     self.mismatch(name, "a text in quotes", &other, ty, span);
                     return Value::Error;
                 }
@@ -256,7 +269,7 @@ impl Checker<'_> {
         self.report(match nearest(&unknown.text, TYPES).filter(|near| *near != unknown.text) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic.help(
-                "types of options are int, dim, float, bool, str, path, init, axis, part, weights, enum(…), [T], T?, and tensors f[…], i[…], b[…]",
+                "types of options are int, dim, float, bool, str, name, path, init, axis, part, weights, enum(…), [T], T?, and tensors f[…], i[…], b[…]",
             ),
         });
         false

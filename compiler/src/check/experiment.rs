@@ -85,6 +85,8 @@ pub struct Elaborated {
     pub layers: Vec<Range<u32>>,
     /// What a training step leaves in each state that it changes; empty where the experiment is evaluated.
     pub updates: Vec<(ParamId, NodeId)>,
+    /// The values that parameters without weights start from which are computed from others.
+    pub starts: Vec<(ParamId, NodeId)>,
     pub data: Vec<DataSpec>,
     pub tokenizers: Vec<TokenizerSpec>,
     pub lengths: Vec<LengthSpec>,
@@ -208,6 +210,7 @@ impl Checker<'_> {
             params: emission.params,
             layers: emission.layers,
             updates: emission.updates.into_iter().collect(),
+            starts: emission.starts.into_iter().collect(),
             data: state.tables.into_iter().map(|table| table.spec).collect(),
             tokenizers: state.tokenizers,
             lengths: state.lengths,

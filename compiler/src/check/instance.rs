@@ -387,8 +387,13 @@ impl Checker<'_> {
             self.report(Diagnostic::error("E0301", "a parameter is a tensor `f[…]`").label(ty.span, "this type"));
             return Value::Error;
         };
+        let mut start = None;
         let init = match init {
             Value::Init(init) => *init,
+            Value::Tensor(tensor) if !tensor.per_sample && tensor.dtype == DType::F32 => {
+                start = Some(tensor.clone());
+                Init::Constant(0.0)
+            }
             Value::Error => return Value::Error,
             Value::Float(None) => Init::Constant(0.0),
             other => {
@@ -428,6 +433,7 @@ impl Checker<'_> {
         }
         let Some(emission) = self.emission.as_mut() else { return Value::Error };
         let id = ParamId(emission.graph.params.len() as u32);
+        let has_weights = emission.network.is_some();
         emission.graph.params.push(GraphParam { path: path.clone(), axes: graph_axes.clone(), trainable });
         emission.params.push(ParamInfo {
             path,
@@ -440,10 +446,28 @@ impl Checker<'_> {
             chosen: None,
             network: emission.network,
             adapter: emission.adapter,
+            from_epoch: 0,
         });
         let ty = Type { dtype: DType::F32, axes: graph_axes, per_sample: false };
         let node = emission.graph.add_node(Node { op: Op::Param(id), inputs: Vec::new(), ty, path: None, spans });
+        if let Some(start) = start.filter(|_| !has_weights)
+            && self.starts_from(id, &axes, &start, init_span).is_none()
+        {
+            return Value::Error;
+        }
         Value::Tensor(Tensor { dtype: DType::F32, axes, per_sample: false, node: Some(node) })
+    }
+
+    /// Notes that a parameter starts from a value that is computed from others.
+    fn starts_from(&mut self, id: ParamId, axes: &[AxisRef], start: &Tensor, span: Span) -> Option<()> {
+        if start.axes.len() != axes.len() || !axes.iter().all(|axis| start.axes.contains(axis)) {
+            let shown = self.show_tensor(start);
+            self.report(Diagnostic::error("E0401", "a parameter starts from a value with its own axes").label(span, format!("is {shown}")));
+            return None;
+        }
+        let start = self.permute(start, axes.to_vec());
+        self.emission.as_mut()?.starts.insert(id, start.node?);
+        Some(())
     }
 
     /// What is said of a parameter whose size, or whose start, depends on the length of a sample: which columns are to blame, and what helps. Axes without such a

@@ -41,6 +41,7 @@ mod tokenizer;
 mod tokenizer_file;
 mod trace;
 mod tuning;
+mod unfreezing;
 mod value;
 mod world;
 
@@ -82,6 +83,8 @@ pub struct ParamInfo {
     pub network: Option<usize>,
     /// Index into the experiment's adapters, where it is trained beside a frozen network.
     pub adapter: Option<usize>,
+    /// Epochs before it is trained.
+    pub from_epoch: u64,
 }
 
 /// The graph being built.
@@ -95,6 +98,8 @@ pub struct Emission {
     layer: Option<u32>,
     /// What a training step leaves in each state that it changes.
     pub updates: BTreeMap<ParamId, NodeId>,
+    /// The values that parameters start from which are computed from others.
+    pub starts: BTreeMap<ParamId, NodeId>,
     /// The network whose parameters are being made.
     pub network: Option<usize>,
     /// The adapter whose parameters are being made.

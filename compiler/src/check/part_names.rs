@@ -24,6 +24,11 @@ impl PartName {
         wanted.iter().zip(&segments[skipped..]).all(|(pattern, segment)| fits(pattern, segment))
     }
 
+    /// Is something of this stored name, or in a part of it, meant?
+    pub fn names_within(&self, stored: &str) -> bool {
+        self.names(stored) || stored.match_indices('.').any(|(at, _)| self.names(&stored[..at]))
+    }
+
     /// Does it mean several parts by a pattern?
     pub fn is_pattern(&self) -> bool {
         self.text.contains('*')
@@ -132,5 +137,8 @@ mod tests {
         assert!(!names("layer.*.query", "encoder.layer.31.attention.query"));
         assert!(names("d*_4h_*", "dense_h_to_4h_12"));
         assert!(!names("a*a", "a"));
+        let within = |text: &str, stored: &str| PartName { text: text.to_owned(), span }.names_within(stored);
+        assert!(within("layer.0", "encoder.layer.0.query.weight") && within("encoder", "encoder.layer.0.query.weight"));
+        assert!(!within("layer.0", "encoder.layer.01.query.weight"));
     }
 }

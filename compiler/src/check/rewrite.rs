@@ -53,6 +53,19 @@ impl Rewrite {
         self.pending.span
     }
 
+    /// Names of parts among its own options.
+    pub fn other_names(&self, module: &Module) -> Vec<PartName> {
+        let lists = self.pending.args.iter().filter(|(name, ..)| {
+            module.params.iter().any(|param| param.name.text == *name && param.ty.as_ref().is_some_and(super::arguments::is_names))
+        });
+        let names = lists.flat_map(|(_, value, span)| {
+            let items = if let Value::List(items) = value { items.to_vec() } else { Vec::new() };
+            let texts = items.into_iter().filter_map(|item| if let Value::Str(text) = item { text } else { None });
+            texts.map(|text| PartName { text, span: *span }).collect::<Vec<_>>()
+        });
+        names.collect()
+    }
+
     /// Is the part of this stored name changed?
     pub fn changes(&self, stored: &str) -> bool {
         match &self.targets {
@@ -224,7 +237,7 @@ impl Checker<'_> {
             path: base.path.clone(),
             key: base.key.clone(),
             keys: Vec::new(),
-            shallow: base.shallow,
+            shallow: false,
             env: RefCell::new(Env::default()),
             outer: RefCell::new(Vec::new()),
             repeated: Cell::new(false),
@@ -258,10 +271,8 @@ impl Checker<'_> {
             calls: Cell::new(0),
         };
         scope.env.set("base", Value::Part(Rc::new(base)));
-        if let Targets::Named(names) = &rewrite.targets {
-            let texts = names.iter().map(|name| Value::Str(Some(name.text.clone()))).collect();
-            scope.env.set("targets", Value::List(Rc::new(texts)));
-        }
+        // Of a part by itself nothing is stored.
+        scope.env.set("part", Value::Str(Some(instance.key.clone()).filter(|key| !key.is_empty())));
         self.fill_instance(&rewrite.pending, &instance, scope)
     }
 

@@ -45,7 +45,7 @@ pub struct PredictSettings {
     pub on: Option<String>,
 }
 
-pub const TRAIN_FIELDS: [&str; 16] = [
+pub const TRAIN_FIELDS: [&str; 17] = [
     "epochs",
     "max_steps",
     "batch_size",
@@ -60,6 +60,7 @@ pub const TRAIN_FIELDS: [&str; 16] = [
     "patience",
     "min_delta",
     "log_every",
+    "unfreeze",
     "checkpoint_every",
     "gradient_checkpointing",
 ];
@@ -143,6 +144,7 @@ impl Checker<'_> {
             "batch_tokens" => settings.batch = BatchSpec::Tokens(self.positive(expr, scope)?),
             "optimizer" => self.optimizer(expr, settings, scope)?,
             "schedule" => settings.schedule = self.schedule(expr, scope)?,
+            "unfreeze" => self.unfreezing(expr, scope)?,
             "clip_norm" => settings.clip_norm = Some(self.number_in(expr, scope, f64::MIN_POSITIVE, f64::MAX)?),
             "accumulate" => settings.accumulate = self.positive(expr, scope)?,
             "shuffle" => settings.shuffle = self.truth(expr, scope)?,

@@ -95,6 +95,7 @@ impl Checker<'_> {
             params: emission.params,
             layers: emission.layers,
             updates: emission.updates.into_iter().collect(),
+            starts: emission.starts.into_iter().collect(),
             data: Vec::new(),
             tokenizers: Vec::new(),
             lengths: Vec::new(),

@@ -10,6 +10,7 @@ use super::library::ItemRef;
 use super::part_names::PartName;
 use super::rewrite::{Rewrite, Targets};
 use super::value::PendingBackbone;
+use crate::syntax::ast::ItemKind;
 
 /// What is known of the network that is being made.
 #[derive(Debug, Default)]
@@ -166,6 +167,12 @@ impl Checker<'_> {
             };
             for name in &missing {
                 self.no_such_part(name, whose, &format!("`{kind}`"), &active.candidates);
+            }
+            let handle = self.library.item(active.rewrite.pending.item);
+            let others = if let ItemKind::Module(module) = &handle.kind { active.rewrite.other_names(module) } else { Vec::new() };
+            for name in others.iter().filter(|name| !active.changed.iter().any(|stored| name.names(stored))) {
+                self.no_such_part(name, whose, "rewritten part", &active.changed);
+                ok = false;
             }
             if missing.is_empty() && active.changed.is_empty() {
                 self.nothing_rewritten(whose, &kind, active.rewrite.span());

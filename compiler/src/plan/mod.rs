@@ -5,7 +5,7 @@ mod summary;
 
 pub use summary::{Summary, summarize};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mgx_diag::Diagnostic;
 use mgx_ir::graph::{BinaryOp, DType, Graph, GraphBuilder, NodeId, Op, Output, ParamId, ReduceOp};
@@ -17,6 +17,7 @@ use mgx_ir::plan::{
 use crate::check::{Adapter, Elaborated, Network, ParamInfo, TrainSettings};
 use crate::passes::lower::{LowerOptions, lower};
 use crate::passes::{differentiate, recompute, simplify};
+use optimizer::Group;
 
 /// Parameters and their gradients begin at multiples of this many bytes.
 const ALIGNMENT: u64 = 64;
@@ -29,7 +30,8 @@ pub type Capacity = [Vec<Vec<u64>>];
 /// # Errors
 /// `E0600` where something on the way to the loss has no gradient.
 pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &Capacity) -> Result<Plan, Diagnostic> {
-    let (params, trainable_bytes, param_bytes) = place_params(evaluation);
+    let (params, groups, param_bytes) = place_params(evaluation);
+    let trainable_bytes = groups.last().map_or(0, |group| group.end);
     let offsets: Vec<u64> = params.iter().map(|param| param.offset).collect();
     let bf16: Vec<bool> = params.iter().map(|param| param.precision == Precision::Bf16).collect();
     let memory = LowerOptions { params: &offsets, bf16: &bf16, capacity, ..LowerOptions::default() };
@@ -48,6 +50,7 @@ pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &
         optimizer: None,
         evaluate: None,
         predict: output_program(evaluation, false, &memory),
+        start: (!evaluation.starts.is_empty()).then(|| start_program(evaluation, &memory)),
         outputs: evaluation.task.outputs.clone(),
         metrics: evaluation.task.metrics.clone(),
         train: None,
@@ -62,7 +65,7 @@ pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &
     if let Some((training, settings)) = training.and_then(|training| training.train.as_ref().map(|settings| (training, settings))) {
         debug_assert_eq!(training.params.len(), evaluation.params.len(), "the mode does not change the parameters");
         plan.gradient = Some(gradient_program(training, &memory)?);
-        let optimizer = optimizer::build(settings, trainable_bytes);
+        let optimizer = optimizer::build(settings, &groups);
         plan.memory.gradients = trainable_bytes;
         plan.memory.optimizer = trainable_bytes * optimizer.state.len() as u64;
         plan.optimizer = Some(optimizer);
@@ -76,29 +79,34 @@ pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &
 }
 
 fn programs(plan: &Plan) -> impl Iterator<Item = &Program> {
-    let optimizer = plan.optimizer.iter().flat_map(|OptimizerSpec { update, norm, .. }| [update, norm]);
-    plan.gradient.iter().chain(plan.evaluate.iter()).chain([&plan.predict]).chain(optimizer)
+    let optimizer = plan.optimizer.iter().flat_map(OptimizerSpec::programs);
+    plan.gradient.iter().chain(plan.evaluate.iter()).chain([&plan.predict]).chain(plan.start.iter()).chain(optimizer)
 }
 
-/// Trainable parameters first, so that the optimizer sees them as one vector. Gives the bytes of these and of all.
-fn place_params(experiment: &Elaborated) -> (Vec<ParamSpec>, u64, u64) {
+/// Trainable parameters first, so that the optimizer sees them as one vector, in the order in which their training begins. Gives the groups of those, and the
+/// bytes of all.
+fn place_params(experiment: &Elaborated) -> (Vec<ParamSpec>, Vec<Group>, u64) {
     let params = &experiment.params;
     let is_trained = |param: &ParamInfo| param.trainable && experiment.train.is_some();
     let precision = |param: &ParamInfo| if param.state || is_trained(param) { Precision::F32 } else { experiment.precision };
+    let begins = |param: &ParamInfo| param.trainable.then_some(param.from_epoch);
     let mut offset = 0;
     let mut offsets = vec![0; params.len()];
-    let mut trainable_bytes = 0;
-    for wanted in [true, false] {
-        for (param, place) in params.iter().zip(&mut offsets) {
-            if param.trainable == wanted {
-                *place = offset;
-                offset += (param.shape.iter().product::<u64>() * precision(param).bytes()).next_multiple_of(ALIGNMENT);
-            }
+    let mut place = |wanted: Option<u64>| {
+        let start = offset;
+        for (param, place) in params.iter().zip(&mut offsets).filter(|(param, _)| begins(param) == wanted) {
+            *place = offset;
+            offset += (param.shape.iter().product::<u64>() * precision(param).bytes()).next_multiple_of(ALIGNMENT);
         }
-        if wanted {
-            trainable_bytes = offset;
-        }
-    }
+        (start, offset)
+    };
+    let epochs: BTreeSet<u64> = params.iter().filter_map(begins).chain([0]).collect();
+    let groups = epochs.into_iter().map(|from_epoch| {
+        let (start, end) = place(Some(from_epoch));
+        Group { from_epoch, start, end }
+    });
+    let groups: Vec<Group> = groups.collect();
+    place(None);
     let specs = params
         .iter()
         .zip(offsets)
@@ -115,9 +123,10 @@ fn place_params(experiment: &Elaborated) -> (Vec<ParamSpec>, u64, u64) {
             chosen: param.chosen,
             weights: param.network.map(|index| index as u32),
             adapter: param.adapter.map(|index| index as u32),
+            from_epoch: param.from_epoch,
         })
         .collect();
-    (specs, trainable_bytes, offset)
+    (specs, groups, offset)
 }
 
 fn weights(network: &Network) -> WeightsSpec {
@@ -144,6 +153,18 @@ fn output_program(experiment: &Elaborated, with_loss: bool, memory: &LowerOption
     }
     simplify(&mut graph, &[]);
     lower(&graph, memory)
+}
+
+/// The first values of parameters that start from others.
+fn start_program(experiment: &Elaborated, memory: &LowerOptions<'_>) -> Program {
+    let mut graph = experiment.graph.clone();
+    graph.outputs.clear();
+    let nodes: Vec<NodeId> = experiment.starts.iter().map(|(_, node)| *node).collect();
+    let moved = simplify(&mut graph, &nodes);
+    let store =
+        |(param, node): &(ParamId, NodeId)| Some((moved[node.0 as usize]?, Storage::Param { offset: memory.params[param.0 as usize] }));
+    let stores: Vec<(NodeId, Storage)> = experiment.starts.iter().filter_map(store).collect();
+    lower(&graph, &LowerOptions { stores: &stores, capacity: &[Vec::new()], ..*memory })
 }
 
 /// The gradients of the batch, added to the gradient memory, and the batch's loss: the sum of the losses times `loss_scale`. Where samples have weights, each

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mgx_ir::graph::{BinaryOp, DType, Extent, Graph, GraphBuilder, Node, NodeId, Op, ReduceOp, UnaryOp};
-use mgx_ir::plan::{OptimizerSpec, Program, Storage};
+use mgx_ir::plan::{OptimizerGroup, OptimizerSpec, Program, Storage};
 
 use crate::check::TrainSettings;
 use crate::passes::lower::{LowerOptions, lower};
@@ -12,26 +12,38 @@ use crate::passes::simplify;
 /// The one batch that an optimizer's programs run on: they look at no sample.
 const NO_SAMPLES: [Vec<Vec<u64>>; 1] = [Vec::new()];
 
-/// Lowers the optimizer for so many bytes of trainable memory.
-pub fn build(settings: &TrainSettings, trainable_bytes: u64) -> OptimizerSpec {
-    let (scalars, update) = update(settings, trainable_bytes / 4);
+/// Trainable parameters whose training begins together: bytes from..to of the trainable memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    pub from_epoch: u64,
+    pub start: u64,
+    pub end: u64,
+}
+
+/// Lowers the optimizer for the groups of the trainable memory, of which the first is trained from the beginning.
+pub fn build(settings: &TrainSettings, groups: &[Group]) -> OptimizerSpec {
+    let (first, later) = groups.split_first().map_or((Group::default(), groups), |(first, later)| (*first, later));
+    let (scalars, first_update) = update(settings, first);
+    let group = |group: &Group| OptimizerGroup { from_epoch: group.from_epoch, update: update(settings, *group).1, norm: norm(*group) };
     OptimizerSpec {
         name: settings.optimizer_name.clone(),
         scalars,
-        update,
-        norm: norm(trainable_bytes / 4),
+        update: first_update,
+        norm: norm(first),
         state: settings.states.clone(),
+        later: later.iter().map(group).collect(),
     }
 }
 
 /// The scalars of the update, and the update itself.
-fn update(settings: &TrainSettings, elements: u64) -> (Graph, Program) {
+fn update(settings: &TrainSettings, group: Group) -> (Graph, Program) {
+    let Group { start, end, .. } = group;
     let mut graph = scaled_gradient(&settings.optimizer);
     for axis in &mut graph.axes {
-        axis.extent = Extent::Static(elements);
+        axis.extent = Extent::Static((end - start) / 4);
     }
     let state =
-        |name: &str| settings.states.iter().position(|state| state == name).map(|slot| Storage::State { slot: slot as u32, offset: 0 });
+        |name: &str| settings.states.iter().position(|state| state == name).map(|slot| Storage::State { slot: slot as u32, offset: start });
     simplify(&mut graph, &[]);
     let (scalars, mut graph) = split_scalars(&graph);
     simplify(&mut graph, &[]);
@@ -39,11 +51,12 @@ fn update(settings: &TrainSettings, elements: u64) -> (Graph, Program) {
     let stores: Vec<(NodeId, Storage)> = outputs
         .iter()
         .filter_map(|output| {
-            let storage = if output.name == "param" { Some(Storage::Param { offset: 0 }) } else { state(&output.name) };
+            let storage = if output.name == "param" { Some(Storage::Param { offset: start }) } else { state(&output.name) };
             storage.map(|storage| (output.node, storage))
         })
         .collect();
-    let mut memory = vec![("param".to_owned(), Storage::Param { offset: 0 }), ("gradient".to_owned(), Storage::Gradient { offset: 0 })];
+    let mut memory =
+        vec![("param".to_owned(), Storage::Param { offset: start }), ("gradient".to_owned(), Storage::Gradient { offset: start })];
     memory.extend(settings.states.iter().filter_map(|name| state(name).map(|storage| (name.clone(), storage))));
     let program = lower(&graph, &LowerOptions { stores: &stores, memory: &memory, capacity: &NO_SAMPLES, ..LowerOptions::default() });
     (scalars, program)
@@ -118,16 +131,16 @@ fn scaled_gradient(graph: &Graph) -> Graph {
     builder.finish()
 }
 
-fn norm(elements: u64) -> Program {
+fn norm(group: Group) -> Program {
     let mut builder = GraphBuilder::new();
-    let axis = builder.axis("n", elements);
+    let axis = builder.axis("n", (group.end - group.start) / 4);
     let gradient = builder.input("gradient", DType::F32, &[axis], false);
     let squares = builder.binary(BinaryOp::Mul, gradient, gradient);
     let sum = builder.reduce(ReduceOp::Sum, squares, &[axis], false);
     let norm = builder.unary(UnaryOp::Sqrt, sum);
     builder.output("norm", norm);
     let graph = builder.finish();
-    let memory = [("gradient".to_owned(), Storage::Gradient { offset: 0 })];
+    let memory = [("gradient".to_owned(), Storage::Gradient { offset: group.start })];
     lower(&graph, &LowerOptions { memory: &memory, capacity: &NO_SAMPLES, ..LowerOptions::default() })
 }
 

@@ -98,7 +98,7 @@ pub enum Op {
     /// `x ? y : z` elementwise, aligned by name; `x` is Bool.
     Select,
     /// To the result's element type: F32 to I32 rounds toward zero (beyond the range to its end, NaN to 0), Bool is 0 or 1, to Bool is
-    /// `!= 0`.
+    /// `!= 0`. No gradient flows through it: from F32 to F32 it is the number as a constant.
     Cast,
     /// Repeats `x` along the result's axes that it lacks (and per sample, where the result is).
     Broadcast,

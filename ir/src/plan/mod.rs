@@ -20,7 +20,7 @@ pub use program::{
     AttentionGradStep, AttentionStep, BatchRole, Buffer, BufferId, ContractStep, FusedInput, FusedNode, FusedStep, Program, ProgramInput,
     ReduceSpace, RoutedOuterStep, RoutedStep, SHORT, ScatterStep, Step, StepKind, StepWindows, Storage, Store,
 };
-pub use train::{BatchSpec, EarlyStop, MetricKind, MetricSpec, Monitor, OptimizerSpec, OutputKind, OutputSpec, TrainSpec};
+pub use train::{BatchSpec, EarlyStop, MetricKind, MetricSpec, Monitor, OptimizerGroup, OptimizerSpec, OutputKind, OutputSpec, TrainSpec};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,9 @@ pub struct Plan {
     pub evaluate: Option<Program>,
     /// Outputs of one batch. Needs no labels.
     pub predict: Program,
+    /// Stores the first values of parameters that start from others, once these have theirs; reads no batch.
+    #[serde(default)]
+    pub start: Option<Program>,
     /// What `predict` (and `evaluate`) put out, and how it is written.
     pub outputs: Vec<OutputSpec>,
     pub metrics: Vec<MetricSpec>,

@@ -66,6 +66,9 @@ pub struct ParamSpec {
     /// Index in `Plan::adapters` of what it belongs to, where it is trained beside a frozen network.
     #[serde(default)]
     pub adapter: Option<u32>,
+    /// Epochs before it is trained.
+    #[serde(default)]
+    pub from_epoch: u64,
 }
 
 impl ParamSpec {

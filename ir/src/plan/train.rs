@@ -27,6 +27,25 @@ pub struct OptimizerSpec {
     pub norm: Program,
     /// Names of the state vectors, by slot; all start at zero.
     pub state: Vec<String>,
+    /// What is trained only after some epochs, which `update` and `norm` leave out: ascending by epoch. Each counts its steps from its own first one.
+    #[serde(default)]
+    pub later: Vec<OptimizerGroup>,
+}
+
+impl OptimizerSpec {
+    /// All its programs.
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        [&self.update, &self.norm].into_iter().chain(self.later.iter().flat_map(|group| [&group.update, &group.norm]))
+    }
+}
+
+/// A part of the trainable memory with programs of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OptimizerGroup {
+    /// Epochs before it is trained.
+    pub from_epoch: u64,
+    pub update: Program,
+    pub norm: Program,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -181,6 +181,7 @@ impl Session {
             }
             let group = &rest[..rest.len().min(usize::try_from(accumulate).unwrap_or(usize::MAX))];
             let learning_rate = fit.schedule.learning_rate(fit.state.step)?;
+            let later = self.unfrozen(&mut fit.state);
             let order = StepOrder {
                 step: fit.state.step + 1,
                 batches: group,
@@ -188,6 +189,7 @@ impl Session {
                 learning_rate,
                 accumulate,
                 clip_norm: fit.spec.clip_norm,
+                later: &later,
             };
             let result = self.train_step(&order).map_err(|found| fit.with_last_checkpoint(found))?;
             fit.advance(group.len() as u64, &result, learning_rate)?;
@@ -198,6 +200,14 @@ impl Session {
             }
         }
         Ok(true)
+    }
+
+    /// The number of the step for each group of the optimizer that was frozen at first and is trained in this epoch.
+    fn unfrozen(&self, state: &mut TrainState) -> Vec<u64> {
+        let groups = self.plan.optimizer.iter().flat_map(|optimizer| &optimizer.later);
+        let count = groups.take_while(|group| group.from_epoch <= state.epoch).count();
+        state.unfrozen.resize(count.max(state.unfrozen.len()), state.step);
+        state.unfrozen.iter().map(|first| state.step + 1 - first).collect()
     }
 
     /// Evaluates after an epoch, and writes a checkpoint; false if it was interrupted.

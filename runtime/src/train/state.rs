@@ -70,6 +70,9 @@ pub(crate) struct TrainState {
     pub batch: u64,
     /// Batches done since the start: the counter of dropout's random numbers.
     pub batches: u64,
+    /// Steps before each group of the optimizer that was frozen at first was trained, for those that are by now.
+    #[serde(default)]
+    pub unfrozen: Vec<u64>,
     /// Since the last logged step.
     pub window: Sums,
     /// Since the epoch began.
@@ -94,6 +97,7 @@ impl TrainState {
             epoch: 0,
             batch: 0,
             batches: 0,
+            unfrozen: Vec::new(),
             window: Sums::default(),
             epoch_sums: Sums::default(),
             best: None,

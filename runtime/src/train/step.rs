@@ -36,6 +36,8 @@ pub(crate) struct StepOrder<'a> {
     pub learning_rate: f64,
     pub accumulate: u64,
     pub clip_norm: Option<f64>,
+    /// For each group of the optimizer that was frozen at first and is trained now: the number of its own step, from 1.
+    pub later: &'a [u64],
 }
 
 impl Session {
@@ -61,29 +63,46 @@ impl Session {
             let tokens = rows.iter().map(|row| self.data.cost(*row)).sum();
             sums.add(&Sums { loss: Exact(loss * weight), samples: rows.len() as u64, tokens });
         }
-        let gradient_norm = self.gradient_norm()?;
+        let gradient_norm = self.gradient_norm(order.later.len())?;
         if !gradient_norm.is_finite() {
             return Err(self.gradient_not_finite(order, gradient_norm));
         }
         let scale = order.clip_norm.map_or(1.0, |limit| (limit / (gradient_norm + CLIP_EPSILON)).min(1.0));
-        let mut batch = Batch::default();
-        if let Some(optimizer) = &self.plan.optimizer {
-            let inputs = [("learning_rate", order.learning_rate), ("step", order.step as f64)];
-            for (name, value) in eval_scalars(&optimizer.scalars, &inputs) {
-                set_scalar(&mut batch, &name, value);
-            }
-        }
-        set_scalar(&mut batch, "gradient_scale", scale);
+        let batch = self.update_inputs(order.learning_rate, order.step, scale);
         self.programs.get(&self.plan, Stage::Update)?.run(&mut self.memory, &batch)?;
+        for (group, step) in order.later.iter().enumerate() {
+            let batch = self.update_inputs(order.learning_rate, *step, scale);
+            let [_, update] = self.programs.later(&self.plan, group)?;
+            update.run(&mut self.memory, &batch)?;
+        }
         self.set_source(Source::Training { step: order.step });
         Ok(StepResult { sums, gradient_norm })
     }
 
-    fn gradient_norm(&mut self) -> Result<f64, Diagnostic> {
+    /// The scalars of an update.
+    fn update_inputs(&self, learning_rate: f64, step: u64, gradient_scale: f64) -> Batch {
+        let mut batch = Batch::default();
+        if let Some(optimizer) = &self.plan.optimizer {
+            for (name, value) in eval_scalars(&optimizer.scalars, &[("learning_rate", learning_rate), ("step", step as f64)]) {
+                set_scalar(&mut batch, &name, value);
+            }
+        }
+        set_scalar(&mut batch, "gradient_scale", gradient_scale);
+        batch
+    }
+
+    /// The norm of the gradient of what is trained now: of the first group, and of so many later ones.
+    fn gradient_norm(&mut self, later: usize) -> Result<f64, Diagnostic> {
         let batch = Batch::default();
         let executable = self.programs.get(&self.plan, Stage::Norm)?;
         executable.run(&mut self.memory, &batch)?;
-        scalar(executable, &self.memory, &batch, "norm")
+        let mut norm = scalar(executable, &self.memory, &batch, "norm")?;
+        for group in 0..later {
+            let [executable, _] = self.programs.later(&self.plan, group)?;
+            executable.run(&mut self.memory, &batch)?;
+            norm = norm.hypot(scalar(executable, &self.memory, &batch, "norm")?);
+        }
+        Ok(norm)
     }
 
     fn loss_not_finite(&mut self, step: u64, rows: &[u64], loss: f64) -> Diagnostic {

@@ -125,7 +125,7 @@ pub fn tuned_classifier(options: &str, rewrite: &str, train: &str) -> String {
     let text = program("linear_mean_pool(outputs = 2)", "classification(values, table.label)", train);
     let text = text.replace("table.sequence |> dna_onehot |>", "table.sequence |> encoder |>");
     let text = text.replace("  values = ", &format!("  encoder = {encoder}\n  values = "));
-    format!("use std::backbones::aido_dna_debug\nuse std::rewrites::lora\n{text}")
+    format!("use std::backbones::aido_dna_debug\nuse std::rewrites::{{dora, ia3, lora}}\n{text}")
 }
 
 /// A regression without dropout, by plain gradient descent.

@@ -117,6 +117,13 @@ pub(crate) fn assign(
         let (path, key, shape) = (param.path.clone(), tensor.key.clone(), tensor.shape.clone());
         report.weights[number].used.push(UsedTensor { path, key, dtype: tensor.dtype, shape });
     }
+    // What is trained whole beside a frozen network may be stored with the adapter: the network's own checkpoint has it as well.
+    for param in params.iter().filter(|param| param.adapter.is_some()) {
+        let Some(own) = param.weights.and_then(|own| weights.get(own as usize)) else { continue };
+        for (number, (spec, checkpoint)) in weights.iter().zip(checkpoints).enumerate().filter(|(_, (spec, _))| spec.root == own.root) {
+            taken[number].extend(find(&param.key, spec, checkpoint).map(|tensor| tensor.key.as_str()));
+        }
+    }
     if !missing.is_empty() {
         return Err(missing_tensors(&missing, misshapen.len()));
     }

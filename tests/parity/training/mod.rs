@@ -85,12 +85,15 @@ fn check_steps(account: &mut Account, case: &Case, trajectory: &Json, training: 
     Ok(())
 }
 
-/// The name of a parameter in the reference's task: backbones hold their network as `encoder`.
+/// The name of a parameter in the reference's task: backbones hold their network as `encoder`, which PEFT wraps where it has an adapter.
 fn reference_name(program: &Program, param: &ParamSpec) -> String {
-    match param.weights {
-        Some(0) => format!("backbone.encoder.{}", param.key),
-        Some(number) => format!("backbone{number}.encoder.{}", param.key),
-        None => format!("adapter.{}", adapters::reference_name(&program.calls, param)),
+    // Backbones are called `encoder0`, `encoder1`, … in the program.
+    let number =
+        param.path.strip_prefix("encoder").and_then(|rest| rest.split('.').next()).filter(|number| *number != "0").unwrap_or_default();
+    match (param.adapter, param.weights, param.key.rsplit_once('.')) {
+        (Some(_), _, Some((part, last))) => format!("backbone{number}.encoder.base_model.model.{part}.default.{last}"),
+        (_, Some(_), _) => format!("backbone{number}.encoder.{}", param.key),
+        _ => format!("adapter.{}", adapters::reference_name(&program.calls, param)),
     }
 }
 
@@ -121,7 +124,9 @@ fn check_inputs(
     rows: &Rows,
 ) -> Outcome<()> {
     for (column, name) in program.sequences.iter().enumerate() {
-        let tokenizer = training.tokenizers.get(column).ok_or("a column has no tokenizer")?;
+        // Columns that are read alike share a tokenizer.
+        let read = training.plan.lengths.iter().find(|length| length.column == *name).map(|length| length.tokenizer as usize);
+        let tokenizer = read.and_then(|read| training.tokenizers.get(read)).ok_or("a column has no tokenizer")?;
         let encodings = encode(tokenizer, &table.texts(column, rows), None, true)?;
         let own = name.strip_suffix("sequences").unwrap_or_default();
         check_masks_of(account, expected, &format!("{prefix}.{own}"), &encodings)?;

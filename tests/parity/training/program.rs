@@ -9,6 +9,8 @@ use crate::adapters::{self, Call};
 
 /// The file of the case's rows.
 pub const ROWS: &str = "rows.tsv";
+/// The folder of the adapter that the training of a backbone starts from, in the layout of PEFT, is called so with the backbone's number.
+const INITIAL_ADAPTER: &str = "peft_init";
 /// The column of labels.
 pub const LABELS: &str = "labels";
 
@@ -46,7 +48,8 @@ pub fn program(spec: &Json) -> Outcome<Program> {
     let backbones = backbones
         .iter()
         .zip(&sequences)
-        .map(|(backbone, column)| Backbone::new(backbone, letters(spec, column)?, has_empty(spec, column)))
+        .enumerate()
+        .map(|(number, (backbone, column))| Backbone::new(number, backbone, letters(spec, column)?, has_empty(spec, column)))
         .collect::<Outcome<Vec<_>>>()?;
     let task = Task::new(spec)?;
     let mut options = spec["adapter"].clone();
@@ -59,6 +62,9 @@ pub fn program(spec: &Json) -> Outcome<Program> {
     let schedule = schedule(&spec["lr_scheduler"])?;
     let mut imports: Vec<String> = calls.iter().map(Call::import).collect();
     imports.extend(backbones.iter().map(|backbone| format!("use std::backbones::{}\n", backbone.name)));
+    if backbones.iter().any(|backbone| backbone.call.contains(" with lora(")) {
+        imports.push("use std::rewrites::lora\n".to_owned());
+    }
     imports.push(format!("use std::optimizers::adamw\nuse std::tasks::{}\n", task.name));
     imports.extend(schedule.iter().map(|schedule| format!("use std::schedules::{}\n", schedule.split('(').next().unwrap_or(schedule))));
     imports.dedup();
@@ -101,7 +107,7 @@ struct Backbone {
 
 impl Backbone {
     /// `nucleotides` is `dna` or `rna`, for a family that reads either; `empty`, whether the column has sequences without letters.
-    fn new(spec: &Json, nucleotides: &str, empty: bool) -> Outcome<Self> {
+    fn new(number: usize, spec: &Json, nucleotides: &str, empty: bool) -> Outcome<Self> {
         let (name, column) = match (spec["family"].as_str(), nucleotides) {
             (Some("rnabert"), "rna") => ("aido_rna", "rna"),
             (Some("rnabert"), _) => ("aido_dna", "dna"),
@@ -111,14 +117,27 @@ impl Backbone {
         };
         let folder = spec["path"].as_str().ok_or("the backbone has no folder")?;
         let mut options = vec![format!("weights = folder(\"{folder}\")")];
+        let mut rewrite = Vec::new();
         for (key, value) in spec["kwargs"].as_object().into_iter().flatten() {
             match key.as_str() {
                 "frozen" => options.push(format!("frozen = {value}")),
+                "use_peft" => {}
+                "lora_r" => rewrite.push(format!("rank = {value}")),
+                "lora_alpha" => rewrite.push(format!("alpha = {value}")),
+                "lora_dropout" => rewrite.push(format!("dropout = {value}")),
+                "lora_use_rslora" => rewrite.push(format!("rank_stabilized = {value}")),
+                "lora_target_modules" => rewrite.push(format!("targets = [{}]", strings(value)?.join(", "))),
                 other => return Err(format!("the option `{other}` of a backbone is not known")),
             }
         }
+        let mut call = format!("{name}({})", options.join(", "));
+        if spec["kwargs"]["use_peft"] == true {
+            // The initial values are those of the recorded folder, read as any other adapter of PEFT is.
+            rewrite.push(format!("weights = folder(\"{INITIAL_ADAPTER}{number}\")"));
+            call.push_str(&format!(" with lora({})", rewrite.join(", ")));
+        }
         let column = if empty { format!("{column}(empty = allow)") } else { column.to_owned() };
-        Ok(Self { name, call: format!("{name}({})", options.join(", ")), column })
+        Ok(Self { name, call, column })
     }
 }
 

@@ -7,6 +7,7 @@ use mgx_diag::Diagnostic;
 use mgx_ir::plan::Init;
 
 use super::super::Checker;
+use super::super::part_names::PartName;
 use super::super::size::{Atom, Size};
 use super::super::value::Value;
 use super::{Given, wrong};
@@ -21,6 +22,19 @@ pub fn list(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Result<Rc<Ve
             None
         }
     }
+}
+
+/// `named(part, names)`: is the part of this stored name one of those that are meant?
+pub fn named(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let stored = super::text(checker, given, 0)?;
+    let names = match given.positional.get(1) {
+        Some((Value::List(names), _)) => Rc::clone(names),
+        Some((Value::UnknownList(_), _)) => return Some(Value::Bool(None)),
+        _ => return wrong(checker, given, "the stored name of a part, and a list of names"),
+    };
+    let Some(stored) = stored else { return Some(Value::Bool(None)) };
+    let means = |name: &Value| matches!(name, Value::Str(Some(text)) if PartName { text: text.clone(), span: given.span }.names(&stored));
+    Some(Value::Bool(Some(names.iter().any(means))))
 }
 
 /// The length of a list that is not known: the same for the same list.

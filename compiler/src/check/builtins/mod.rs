@@ -8,7 +8,7 @@ mod state;
 
 pub use checkpoint::json_value;
 use mgx_diag::{Diagnostic, Span};
-use mgx_ir::graph::{BinaryOp, DType};
+use mgx_ir::graph::{BinaryOp, DType, Op};
 use mgx_ir::plan::{Alphabet, Init};
 
 use super::Checker;
@@ -28,6 +28,7 @@ pub const NAMES: &[&str] = &[
     "constant",
     "contract",
     "cos",
+    "detach",
     "div",
     "each",
     "erf",
@@ -50,6 +51,7 @@ pub const NAMES: &[&str] = &[
     "max",
     "merge",
     "min",
+    "named",
     "normal",
     "positions",
     "pow",
@@ -115,7 +117,7 @@ fn signature(name: &str) -> (&'static [&'static str], usize) {
         "hub" => (&["revision", "file"], 1),
         "concat" | "steps" => (&[], usize::MAX),
         "select" | "gene_list" => (&[], 3),
-        "round" | "file" | "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" => (&[], 2),
+        "round" | "file" | "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" | "named" => (&[], 2),
         _ => (&[], 1),
     }
 }
@@ -183,6 +185,10 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
         "f" => arithmetic::cast(checker, given, DType::F32),
         "i" => arithmetic::cast(checker, given, DType::I32),
         "b" => arithmetic::cast(checker, given, DType::Bool),
+        "detach" => {
+            let x = tensor(checker, given, 0, DType::F32)?;
+            Some(Value::Tensor(checker.emit(Op::Cast, &[&x], x.dtype, x.axes.clone(), x.per_sample)))
+        }
         "select" => arithmetic::select(checker, given),
         "contract" => arithmetic::contract(checker, given, scope),
         "split" => shapes::split(checker, given, scope),
@@ -215,6 +221,7 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
             let items = lists::list(checker, given)?;
             Some(items.map_or_else(lists::unknown_length, |items| Value::int(items.len() as i64)))
         }
+        "named" => lists::named(checker, given),
         "head" | "tail" => lists::head_or_tail(checker, given),
         "div" | "ceil_div" => arithmetic::rounded_division(checker, given),
         "normal" | "uniform" | "identity" | "constant" => lists::init(checker, given),

@@ -83,13 +83,14 @@ impl Leaves {
     }
 }
 
-/// Does a gradient flow through each node? Those of F32 that are leaves or depend on one by F32 values alone, but not what only keeps
-/// exponentials finite.
+/// Does a gradient flow through each node? Those of F32 that are leaves or depend on one by F32 values alone, but not conversions, nor what only
+/// keeps exponentials finite.
 fn active(graph: &Graph, leaves: &Leaves, stabilisers: &[bool]) -> Vec<bool> {
     let mut active = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
         let from_inputs = node.inputs.iter().any(|input| active[input.0 as usize]);
-        let flows = (from_inputs && !stabilisers[index]) || leaves.contains(NodeId(index as u32));
+        let passes = !stabilisers[index] && node.op != Op::Cast;
+        let flows = (from_inputs && passes) || leaves.contains(NodeId(index as u32));
         active.push(node.ty.dtype == DType::F32 && flows);
     }
     active

@@ -85,6 +85,7 @@ pub fn param(path: &str, shape: &[u64], offset: u64) -> ParamSpec {
         chosen: None,
         weights: Some(0),
         adapter: None,
+        from_epoch: 0,
     }
 }
 
