@@ -323,9 +323,10 @@ impl Checker<'_> {
         let config = self.config.replace(rewrite.config.clone());
         let folder = self.weights_folder.take();
         let trainable = std::mem::replace(&mut self.trainable, true);
-        let places = self.emission.as_mut().map(|emission| {
-            (std::mem::replace(&mut emission.network, active.network), std::mem::replace(&mut emission.adapter, Some(active.adapter)))
-        });
+        let places = self
+            .emission
+            .as_mut()
+            .map(|emission| (std::mem::replace(&mut emission.network, active.network), emission.adapter.replace(active.adapter)));
         let made = self.rewritten(&rewrite, base);
         if let (Some(emission), Some((network, adapter))) = (self.emission.as_mut(), places) {
             (emission.network, emission.adapter) = (network, adapter);

@@ -50,11 +50,11 @@ pub fn run(case: &Case) -> Outcome<String> {
     check_inputs(&mut account, &expected, "eval0", &training, &program, &table, &evaluation[0])?;
 
     let encoded = |training: &Training, rows: &Rows| encode(&training.tokenizers[0], &table.texts(0, rows), None, true);
-    check_predictions(&mut account, case, &expected, "eval0.predictions_before", &mut training, &evaluation[0], &encoded)?;
+    check_predictions(&mut account, case, &expected, "eval0.predictions_before", &mut training, &evaluation[0], encoded)?;
     check_steps(&mut account, case, &trajectory, &mut training, &train)?;
     check_final_weights(&mut account, &program, &training, &expected)?;
     for (index, rows) in evaluation.iter().enumerate() {
-        check_predictions(&mut account, case, &expected, &format!("eval{index}.predictions"), &mut training, rows, &encoded)?;
+        check_predictions(&mut account, case, &expected, &format!("eval{index}.predictions"), &mut training, rows, encoded)?;
     }
     for stage in ["val", "test"] {
         let recorded = &trajectory[format!("{stage}_metrics")];
@@ -105,7 +105,7 @@ fn check_predictions(
     name: &str,
     training: &mut Training,
     rows: &Rows,
-    encoded: &dyn Fn(&Training, &Rows) -> Result<Vec<Encoding>, String>,
+    encoded: impl Fn(&Training, &Rows) -> Outcome<Vec<Encoding>>,
 ) -> Outcome<()> {
     let recorded: &Stored = expected.get(name)?;
     let recorded = if recorded.shape.len() == 3 { without_padding(recorded, &encoded(training, rows)?)? } else { recorded.data.clone() };

@@ -151,7 +151,7 @@ fn pairs(text: &str, letters: u64) -> Result<Vec<[u32; 2]>, String> {
         Err(_) => Err(format!("has `{}`, which is no letter's number", shown(word))),
     });
     let numbers: Vec<u32> = numbers.collect::<Result<_, _>>()?;
-    if numbers.len() % 2 != 0 {
+    if !numbers.len().is_multiple_of(2) {
         return Err("has a pair of one letter".to_owned());
     }
     let mut pairs: Vec<[u32; 2]> = numbers.chunks_exact(2).map(|pair| [pair[0].min(pair[1]), pair[0].max(pair[1])]).collect();
