@@ -24,13 +24,14 @@ impl World for Examples {
 
 #[test]
 fn examples_are_clean() {
-    for name in ["splice.mgx", "peptides.mgx", "cells.mgx"] {
+    for (name, experiments) in [("splice.mgx", 1), ("peptides.mgx", 1), ("cells.mgx", 1), ("isoforms.mgx", 2)] {
         let checked = check(&Examples, name, &[]);
         assert!(checked.diagnostics.is_empty(), "{name}:\n{}", mgx_diag::render(&checked.diagnostics, &checked.sources, false));
-        assert_eq!(checked.experiments.len(), 1);
-        let graph = &checked.experiments[0].graph;
-        let problems = mgx_ir::graph::verify(graph);
-        assert!(problems.is_empty(), "{name}: {problems:#?}");
+        assert_eq!(checked.experiments.len(), experiments);
+        for experiment in &checked.experiments {
+            let problems = mgx_ir::graph::verify(&experiment.graph);
+            assert!(problems.is_empty(), "{name}: {problems:#?}");
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use super::tokenizer::field_value;
 use super::tuning::Adapter;
 use super::value::{Env, Pending, Tensor, Value, WeightsValue};
 use super::{Checker, Emission, ParamInfo};
-use crate::syntax::ast::{Expr, ExprKind, FieldKind, ItemKind, MemberKind, Module};
+use crate::syntax::ast::{Expr, ExprKind, FieldKind, ItemKind, MemberKind, Module, Name, Param};
 
 /// What is known of the experiment at hand.
 #[derive(Debug, Default)]
@@ -284,6 +284,10 @@ impl Checker<'_> {
                     );
                     return Value::Error;
                 };
+                if let Some(missing) = function.params.get(inputs.len()).filter(|param| param.default.is_none()) {
+                    self.missing_input(&handle.name.text, &function.params, &missing.name, inputs.len(), span);
+                    return Value::Error;
+                }
                 let mut args = pending.args.clone();
                 for (param, (value, place)) in function.params.iter().zip(&inputs) {
                     if let (Some(ty), Value::Tensor(tensor)) = (&param.ty, value) {
@@ -304,6 +308,17 @@ impl Checker<'_> {
         };
         let args: Args = inputs.into_iter().map(|(value, span)| (None, value, span)).collect();
         self.call_instance(&instance, "forward", args, span)
+    }
+
+    fn missing_input(&mut self, part: &str, params: &[Param], missing: &Name, given: usize, span: Span) {
+        let required: Vec<&str> = params.iter().filter(|param| param.default.is_none()).map(|param| param.name.text.as_str()).collect();
+        let inputs = if given == 1 { "1 input".to_owned() } else { format!("{given} inputs") };
+        self.report(
+            Diagnostic::error("E0207", format!("`{part}` needs the input `{}`", missing.text))
+                .label(span, format!("{inputs} instead of {}", required.len()))
+                .label(missing.span, "declared here")
+                .help(format!("several inputs flow in as a tuple: `({}) |> {part}`", required.join(", "))),
+        );
     }
 
     /// Binds module parameters that stand as axes in a signature to the axes of the tensor at their places.
