@@ -21,6 +21,8 @@ pub enum Command {
     Plan(PlanOptions),
     /// Trains, evaluates and predicts as the experiment says
     Run(RunOptions),
+    /// Writes what runs came to as one HTML page
+    Report(ReportOptions),
     /// Explains a code, as in `mgxc explain E0401`
     Explain(ExplainOptions),
 }
@@ -62,7 +64,7 @@ pub enum Stage {
     Predict,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct RunOptions {
     /// The .mgx file
     pub file: PathBuf,
@@ -72,6 +74,9 @@ pub struct RunOptions {
     /// Run this stage alone
     #[arg(long)]
     pub stage: Option<Stage>,
+    /// Run this fold alone, from 0, where the data is split into folds (default: all, one after another)
+    #[arg(long, value_name = "NUMBER")]
+    pub fold: Option<u64>,
     /// Start from the weights of this checkpoint
     #[arg(long, value_name = "PATH")]
     pub checkpoint: Option<PathBuf>,
@@ -84,6 +89,16 @@ pub struct RunOptions {
     /// Go on with the run in the folder given by --out, or with the last one
     #[arg(long)]
     pub resume: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportOptions {
+    /// Folders of runs, or folders with runs in them
+    #[arg(required = true)]
+    pub runs: Vec<PathBuf>,
+    /// The page (default: report.html in the folder of the one run, or here for several)
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -177,6 +177,33 @@ fn killed_at_any_moment_and_resumed_a_run_ends_the_same() {
 }
 
 #[test]
+fn metrics_are_written_in_the_forms_that_are_asked_for() {
+    let work = workspace(&rows(60));
+    let output = work.mgxc(&["run", "run.mgx", "--out", "out", "--set", "train.log=[csv, tensorboard]", "--set", "train.log_every=2"]);
+    assert!(output.status.success(), "{}", errors(&output));
+    let lines = fs::read_to_string(work.path("out/metrics.jsonl")).expect("events");
+    let table = fs::read_to_string(work.path("out/metrics.csv")).expect("a table");
+    let mut rows = table.lines();
+    let header: Vec<&str> = rows.next().expect("a header").split(',').collect();
+    assert_eq!(rows.clone().count(), lines.lines().count());
+    for (row, line) in rows.zip(lines.lines()) {
+        let event: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).expect("an object");
+        let cells: Vec<&str> = row.split(',').collect();
+        assert_eq!(cells.len(), header.len());
+        for (name, value) in event {
+            let at = header.iter().position(|column| *column == name).unwrap_or_else(|| panic!("no column `{name}` in {header:?}"));
+            let text = value.as_str().map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned);
+            assert_eq!(cells[at], text);
+        }
+    }
+    let boards = fs::read_dir(work.path("out")).expect("the run").flatten();
+    let boards: Vec<_> = boards.filter(|entry| entry.file_name().to_string_lossy().starts_with("events.out.tfevents.")).collect();
+    assert_eq!(boards.len(), 1);
+    assert!(boards[0].metadata().expect("a file").len() > 1000);
+    assert_refused(&work.mgxc(&["check", "run.mgx", "--set", "train.log=[cvs]"]), "E0313", &["`csv`"]);
+}
+
+#[test]
 fn mistakes_in_the_data_name_the_row_and_a_fix() {
     let good = rows(30);
     let with = |row: &str| format!("{good}{row}\n");

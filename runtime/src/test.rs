@@ -29,7 +29,7 @@ impl Session {
             Some(Source::Checkpoint { step, .. } | Source::Training { step }) => (*step).into(),
             _ => Value::Null,
         };
-        let mut events = run.events(None)?;
+        let mut events = run.events(None, &self.plan)?;
         events.write("test", [("step", step), ("rows", evaluation.metrics.rows.into())], metrics)?;
         events.sync()?;
         Ok(evaluation)

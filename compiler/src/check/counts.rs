@@ -5,9 +5,7 @@ use std::collections::HashSet;
 use mgx_diag::{Diagnostic, Span};
 use mgx_ir::genes::GeneNames;
 use mgx_ir::graph::{DType, Length, LengthId, Op};
-use mgx_ir::plan::{
-    CellNumber, ColumnKind, CountSource, GeneOrder, InputSource, InputSpec, LengthSpec, NeighborSpec, SplitSpec, TokenizerKind,
-};
+use mgx_ir::plan::{CellNumber, ColumnKind, CountSource, GeneOrder, InputSource, InputSpec, LengthSpec, NeighborSpec, TokenizerKind};
 
 use super::Checker;
 use super::data::own_headers;
@@ -189,7 +187,7 @@ impl Checker<'_> {
         let ColumnKind::Counts { source: CountSource::Wide { genes }, .. } = &spec.kind else { return Some(()) };
         let tokenizer = &self.experiment.tokenizers[applied.tokenizer];
         let mut declared: HashSet<&str> = table.spec.columns.iter().flat_map(own_headers).map(String::as_str).collect();
-        if let SplitSpec::Column { header } = &table.spec.split {
+        if let Some(header) = table.spec.split.header() {
             declared.insert(header);
         }
         let names = GeneNames::new(tokenizer);

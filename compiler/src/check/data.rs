@@ -97,8 +97,8 @@ impl Checker<'_> {
                     }
                     ok &= self.check_triples(column, *span);
                 }
-                if let (SplitSpec::Column { header: wanted }, Some(expr)) = (&split, field_value(&data.body, "split"))
-                    && !header.contains(wanted)
+                if let (Some(wanted), Some(expr)) = (split.header(), field_value(&data.body, "split"))
+                    && !header.iter().any(|header| header == wanted)
                 {
                     self.missing_header(wanted, None, expr.span, &header, &path, data.source.span);
                     ok = false;

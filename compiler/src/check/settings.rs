@@ -2,7 +2,7 @@
 
 use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::{DType, Graph, NodeId, Op, Output, Type};
-use mgx_ir::plan::{BatchSpec, EarlyStop, Monitor};
+use mgx_ir::plan::{BatchSpec, EarlyStop, LogFormat, Monitor};
 
 use super::expr::Scope;
 use super::value::{AxisRef, Env, Pending, Tensor, Value};
@@ -31,9 +31,11 @@ pub struct TrainSettings {
     pub mode: Monitor,
     pub early_stop: Option<EarlyStop>,
     pub log_every: u64,
+    pub log: Vec<LogFormat>,
     pub checkpoint_every: Option<u64>,
     /// Where it is asked for that the backward pass computes the layers' values again.
     pub gradient_checkpointing: Option<Span>,
+    pub keep: u64,
 }
 
 /// `predict { … }`, evaluated.
@@ -45,7 +47,7 @@ pub struct PredictSettings {
     pub on: Option<String>,
 }
 
-pub const TRAIN_FIELDS: [&str; 17] = [
+pub const TRAIN_FIELDS: [&str; 19] = [
     "epochs",
     "max_steps",
     "batch_size",
@@ -61,8 +63,10 @@ pub const TRAIN_FIELDS: [&str; 17] = [
     "min_delta",
     "log_every",
     "unfreeze",
+    "log",
     "checkpoint_every",
     "gradient_checkpointing",
+    "keep_best",
 ];
 
 pub const PREDICT_FIELDS: [&str; 3] = ["on", "batch_size", "batch_tokens"];
@@ -96,8 +100,10 @@ impl Checker<'_> {
             mode: Monitor::Min,
             early_stop: None,
             log_every: 50,
+            log: Vec::new(),
             checkpoint_every: None,
             gradient_checkpointing: None,
+            keep: 1,
         };
         self.unique_fields(block);
         let mut stop = StopSettings::default();
@@ -153,8 +159,10 @@ impl Checker<'_> {
             "patience" => stop.patience = Some(self.positive(expr, scope)?),
             "min_delta" => stop.min_delta = self.number_in(expr, scope, 0.0, f64::MAX)?,
             "log_every" => settings.log_every = self.positive(expr, scope)?,
+            "log" => settings.log = self.log_formats(expr)?,
             "checkpoint_every" => settings.checkpoint_every = Some(self.positive(expr, scope)?),
             "gradient_checkpointing" => settings.gradient_checkpointing = self.truth(expr, scope)?.then_some(expr.span),
+            "keep_best" => settings.keep = self.positive(expr, scope)?,
             _ => {
                 self.unknown_option("train", &field.name, TRAIN_FIELDS.into_iter());
                 return None;
@@ -218,6 +226,15 @@ impl Checker<'_> {
         choices.extend(metrics.iter().map(|name| format!("valid_{name}")));
         let pairs: Vec<(&str, &str)> = choices.iter().map(|name| (name.as_str(), name.as_str())).collect();
         self.choice(expr, &pairs).map(str::to_owned)
+    }
+
+    /// `csv`, or a list of such names.
+    fn log_formats(&mut self, expr: &Expr) -> Option<Vec<LogFormat>> {
+        let formats = [("csv", LogFormat::Csv), ("tensorboard", LogFormat::Tensorboard)];
+        match &expr.kind {
+            ExprKind::List(items) => items.iter().map(|item| self.choice(item, &formats)).collect(),
+            _ => self.choice(expr, &formats).map(|format| vec![format]),
+        }
     }
 
     pub fn predict_settings(&mut self, body: &Body, file: usize) -> (PredictSettings, Option<BatchSpec>) {

@@ -249,7 +249,9 @@ fn train_spec(settings: &TrainSettings) -> TrainSpec {
         mode: settings.mode,
         early_stop: settings.early_stop.clone(),
         log_every: settings.log_every,
+        log: settings.log.clone(),
         checkpoint_every: settings.checkpoint_every,
+        keep: settings.keep,
         loss_span: Some(settings.span),
     }
 }

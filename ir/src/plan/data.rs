@@ -102,7 +102,51 @@ pub enum SplitSpec {
     Random { train: f64, valid: f64, test: f64, seed: u64, stratify: Option<String>, group: Option<String>, like: Generator },
     /// The named column holds `train`, `valid` (or `validation`) or `test`.
     Column { header: String },
+    /// The parts are those of one fold of several.
+    Folds(FoldSpec),
     /// Every row is in every stage that reads the table (prediction on a whole file).
+    None,
+}
+
+impl SplitSpec {
+    /// The header of the column of the file that says where each row belongs.
+    pub fn header(&self) -> Option<&str> {
+        match self {
+            Self::Column { header } => Some(header),
+            Self::Folds(spec) => spec.column.as_deref(),
+            Self::Random { .. } | Self::None => None,
+        }
+    }
+}
+
+/// Cross-validation, and which of its runs this is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoldSpec {
+    /// How many folds.
+    pub count: u64,
+    /// The fold that is tested, from 0.
+    pub fold: u64,
+    pub seed: u64,
+    /// The header of the column with each row's fold, from 0; without one rows are divided at random.
+    pub column: Option<String>,
+    /// The classes of this column keep their shares.
+    pub stratify: Option<String>,
+    /// Rows with equal values in this column stay together.
+    pub group: Option<String>,
+    pub like: Generator,
+    pub valid: FoldValid,
+}
+
+/// What is evaluated in training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FoldValid {
+    /// The fold so far after the tested one, around the end.
+    Fold {
+        offset: i64,
+    },
+    /// The tested fold itself.
+    Test,
     None,
 }
 

@@ -12,15 +12,17 @@ mod train;
 pub use batch::{Batch, InputData, Sample};
 pub use data::{
     AlignedPlace, AlignmentFormat, Alphabet, Casing, CellNumber, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat,
-    GeneOrder, Generator, InputSource, InputSpec, LengthPolicy, LengthSpec, NeighborSpec, SplitSpec, StructureSpec, TokenRange,
-    TokenizerKind, TokenizerSpec, Unknown,
+    FoldSpec, FoldValid, GeneOrder, Generator, InputSource, InputSpec, LengthPolicy, LengthSpec, NeighborSpec, SplitSpec, StructureSpec,
+    TokenRange, TokenizerKind, TokenizerSpec, Unknown,
 };
 pub use params::{AdapterSpec, Init, Memory, ParamSpec, Precision, WeightsSpec};
 pub use program::{
     AttentionGradStep, AttentionStep, BatchRole, Buffer, BufferId, ContractStep, FusedInput, FusedNode, FusedStep, Program, ProgramInput,
     ReduceSpace, RoutedOuterStep, RoutedStep, SHORT, ScatterStep, Step, StepKind, StepWindows, Storage, Store,
 };
-pub use train::{BatchSpec, EarlyStop, MetricKind, MetricSpec, Monitor, OptimizerGroup, OptimizerSpec, OutputKind, OutputSpec, TrainSpec};
+pub use train::{
+    BatchSpec, EarlyStop, LogFormat, MetricKind, MetricSpec, Monitor, OptimizerGroup, OptimizerSpec, OutputKind, OutputSpec, TrainSpec,
+};
 
 use serde::{Deserialize, Serialize};
 

@@ -62,6 +62,14 @@ pub struct EarlyStop {
     pub min_delta: f64,
 }
 
+/// A form in which events are written besides JSON lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Csv,
+    Tensorboard,
+}
+
 /// How to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainSpec {
@@ -82,10 +90,19 @@ pub struct TrainSpec {
     pub early_stop: Option<EarlyStop>,
     /// Log every so many optimizer steps.
     pub log_every: u64,
+    #[serde(default)]
+    pub log: Vec<LogFormat>,
     /// Write a resumable checkpoint every so many optimizer steps, besides the one after each epoch.
     pub checkpoint_every: Option<u64>,
+    /// So many of the best checkpoints are kept, besides the last.
+    #[serde(default = "one")]
+    pub keep: u64,
     /// What a loss that is not finite is blamed on.
     pub loss_span: Option<Span>,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// What an output is.

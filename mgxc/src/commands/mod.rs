@@ -2,6 +2,9 @@
 
 pub mod check;
 pub mod explain;
+pub mod folds;
 pub mod plan;
 pub mod prepare;
+pub mod report;
+pub mod resources;
 pub mod run;

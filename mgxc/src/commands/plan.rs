@@ -8,7 +8,7 @@ use crate::report;
 
 /// Prints what a run takes.
 pub fn run(options: &PlanOptions) -> ExitCode {
-    let prepared = match prepare(&options.file, options.experiment.as_deref(), &options.overrides, Labels::Needed) {
+    let prepared = match prepare(&options.file, options.experiment.as_deref(), &options.overrides, Labels::Needed, None) {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };

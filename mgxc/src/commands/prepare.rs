@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use mgx_compiler::check::{Elaborated, Override, check, elaborate};
 use mgx_compiler::plan;
 use mgx_diag::{Diagnostic, Label, SourceMap};
-use mgx_ir::plan::{Plan, WeightsSpec};
+use mgx_ir::plan::{DataSpec, Plan, SplitSpec, WeightsSpec};
 use mgx_runtime::{Data, DataSource};
 
 use crate::hub::Hub;
@@ -58,11 +58,17 @@ pub enum Labels {
     Ignored,
 }
 
-/// Checks a file and makes the plan of an experiment of it. Findings are printed.
+/// Checks a file and makes the plan of an experiment of it, with `fold` of its folds. Findings are printed.
 ///
 /// # Errors
 /// The exit code, after an error was printed.
-pub fn prepare(file: &Path, experiment: Option<&str>, overrides: &[Override], labels: Labels) -> Result<Prepared, ExitCode> {
+pub fn prepare(
+    file: &Path,
+    experiment: Option<&str>,
+    overrides: &[Override],
+    labels: Labels,
+    fold: Option<u64>,
+) -> Result<Prepared, ExitCode> {
     let (world, name) = Folder::of(file);
     let checked = check(&world, &name, overrides);
     report::print(&checked.diagnostics, &checked.sources);
@@ -70,7 +76,7 @@ pub fn prepare(file: &Path, experiment: Option<&str>, overrides: &[Override], la
         return Err(ExitCode::FAILURE);
     }
     let (sources, resolved) = (checked.sources, checked.resolved);
-    let evaluation =
+    let mut evaluation =
         choose(checked.experiments, &checked.names, experiment, file).map_err(|diagnostic| report::fail(&diagnostic, &sources))?;
     let training = if evaluation.train.is_some() && labels == Labels::Needed {
         Some(elaborate(&world, &name, overrides, &evaluation.name, true).map_err(|(sources, diagnostics)| {
@@ -81,6 +87,9 @@ pub fn prepare(file: &Path, experiment: Option<&str>, overrides: &[Override], la
         None
     };
     let fail = |diagnostic: Diagnostic| report::fail(&diagnostic, &sources);
+    if let Some(fold) = fold {
+        choose_fold(&mut evaluation.data, fold).map_err(fail)?;
+    }
     let source = DataSource {
         data: &evaluation.data,
         tokenizers: &evaluation.tokenizers,
@@ -94,6 +103,26 @@ pub fn prepare(file: &Path, experiment: Option<&str>, overrides: &[Override], la
     warn_truncated(&data, &sources);
     let plan = plan::build(&evaluation, training.as_ref(), &data.capacity(evaluation.batch)).map_err(fail)?;
     Ok(Prepared { sources, folder: world.root, hub: world.hub, experiment: evaluation, resolved, plan, data })
+}
+
+/// Makes a fold the one that is tested.
+fn choose_fold(data: &mut [DataSpec], fold: u64) -> Result<(), Diagnostic> {
+    let mut found = false;
+    for data in data {
+        if let SplitSpec::Folds(spec) = &mut data.split {
+            if fold >= spec.count {
+                return Err(Diagnostic::error("E0568", format!("there is no fold {fold} among the {} of `{}`", spec.count, data.name))
+                    .help(format!("folds are counted from 0: 0 to {}", spec.count - 1)));
+            }
+            spec.fold = fold;
+            found = true;
+        }
+    }
+    if found {
+        return Ok(());
+    }
+    Err(Diagnostic::error("E0568", "the data of this experiment is not split into folds")
+        .help("leave out `--fold`, or write `split = folds(k = 5)` in the data"))
 }
 
 /// Says how many sequences are cut to what a backbone takes.

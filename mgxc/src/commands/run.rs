@@ -1,42 +1,59 @@
 //! `mgxc run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use mgx_data::Part;
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::Plan;
-use mgx_runtime::{FitReport, Interrupt, ProgressMode, RunFolder, Session, Settings, Stop};
+use mgx_runtime::{FitReport, Interrupt, Metrics, ProgressMode, RunFolder, Session, Settings, Stop};
 
 use super::prepare::{Labels, Prepared, prepare};
+use super::{folds, resources};
 use crate::cli::{RunOptions, Stage};
 use crate::report;
 
 /// Where runs go that are not given a folder.
-const RUNS: &str = "runs";
+pub const RUNS: &str = "runs";
 /// The exit code after an interrupt, as shells have it.
 const INTERRUPTED: u8 = 130;
 
 /// Trains, evaluates and predicts as the experiment says.
 pub fn run(options: &RunOptions) -> ExitCode {
-    let labels = if options.stage == Some(Stage::Predict) { Labels::Ignored } else { Labels::Needed };
-    let prepared = match prepare(&options.file, options.experiment.as_deref(), &options.overrides, labels) {
+    let prepared = match prepared(options, options.fold) {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
     let sources = prepared.sources.clone();
-    match run_stages(options, prepared) {
-        Ok(code) => code,
-        Err(diagnostic) => report::fail(&diagnostic, &sources),
-    }
+    let result = match folds::count(&prepared) {
+        Some(count) if options.fold.is_none() => folds::run(options, prepared, count),
+        _ => run_stages(options, prepared, options.out.as_deref()).map(|done| done.code),
+    };
+    result.unwrap_or_else(|diagnostic| report::fail(&diagnostic, &sources))
 }
 
-fn run_stages(options: &RunOptions, prepared: Prepared) -> Result<ExitCode, Diagnostic> {
+/// The experiment, with one of its folds if it has some.
+pub fn prepared(options: &RunOptions, fold: Option<u64>) -> Result<Prepared, ExitCode> {
+    let labels = if options.stage == Some(Stage::Predict) { Labels::Ignored } else { Labels::Needed };
+    prepare(&options.file, options.experiment.as_deref(), &options.overrides, labels, fold)
+}
+
+/// How a run ended.
+pub struct Done {
+    pub code: ExitCode,
+    /// The metrics of the test part, where it was evaluated.
+    pub test: Option<Metrics>,
+}
+
+/// Runs what the options name, in the folder `out` or a new one.
+pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) -> Result<Done, Diagnostic> {
     let trains = prepared.plan.train.is_some();
     let on = prepared.experiment.predict.on.clone();
     let stage = options.stage;
     let fits = trains && matches!(stage, None | Some(Stage::Fit));
     let weights = Some(prepared.weight_folders()?);
+    let summary = mgx_compiler::plan::summarize(&prepared.plan, prepared.data_bytes());
     let resolved = prepared.resolved;
     let settings = Settings { folder: prepared.folder, weights, progress: ProgressMode::Auto, interrupt: Interrupt::on_signals()? };
     let mut session = Session::new(prepared.plan, prepared.data, settings)?;
@@ -45,7 +62,7 @@ fn run_stages(options: &RunOptions, prepared: Prepared) -> Result<ExitCode, Diag
         session.prepare()?;
         report::print(&session.load_report().warnings(), &prepared.sources);
     }
-    let run = run_folder(options, session.plan(), &resolved, fits)?;
+    let run = run_folder(options, out, session.plan(), &resolved, fits)?;
     if !fits && !trains {
         run.write_lock(&session.lock()?)?;
     }
@@ -53,13 +70,23 @@ fn run_stages(options: &RunOptions, prepared: Prepared) -> Result<ExitCode, Diag
         let source = session.restore(path)?;
         report::line(format_args!("parameters: {source}"));
     }
+    let predicted = if matches!(stage, None | Some(Stage::Predict)) { prediction_rows(&session, on.as_deref())? } else { Vec::new() };
+    let forecast = if fits || !trains {
+        let done = if options.resume { run.steps_done()? } else { 0 };
+        Some(session.forecast(done, &predicted)?)
+    } else {
+        None
+    };
+    let mut resources = resources::print_forecast(&summary, forecast.as_ref());
+    let started = Instant::now();
     if fits {
         let report = session.fit(&run, options.resume)?;
         if report.stop == Stop::Interrupted {
             print_interrupted(options, &report, &run);
-            return Ok(ExitCode::from(INTERRUPTED));
+            return Ok(Done { code: ExitCode::from(INTERRUPTED), test: None });
         }
         print_fit(&report);
+        resources.samples_per_s = (report.samples > 0).then(|| report.samples as f64 / report.seconds.max(1e-9));
     } else if trains && options.checkpoint.is_none() {
         let source = session.restore(run.path())?;
         report::line(format_args!("parameters: {source}"));
@@ -69,19 +96,24 @@ fn run_stages(options: &RunOptions, prepared: Prepared) -> Result<ExitCode, Diag
         report::line(format_args!("valid: {}", evaluation.metrics.line()));
     }
     let has_labels = session.plan().evaluate.is_some();
+    let mut test = None;
     if has_labels && (stage == Some(Stage::Test) || (stage.is_none() && !session.data().split().test.is_empty())) {
         let evaluation = session.test(&run)?;
         report::line(format_args!("test: {}", evaluation.metrics.line()));
+        test = Some(evaluation.metrics);
     }
     if matches!(stage, None | Some(Stage::Predict)) {
-        let rows = prediction_rows(&session, on.as_deref())?;
-        let predictions = session.predict(&rows)?;
+        let predictions = session.predict(&predicted)?;
         for file in session.write_predictions(&predictions, run.path())? {
             report::line(format_args!("wrote {}", file.display()));
         }
     }
+    resources::print_measured(&mut resources, started.elapsed());
+    if forecast.is_some() {
+        run.write_resources(&resources)?;
+    }
     report::line(format_args!("results are in {}", run.path().display()));
-    Ok(ExitCode::SUCCESS)
+    Ok(Done { code: ExitCode::SUCCESS, test })
 }
 
 /// The rows to predict: those that the experiment names, else the test part, else all.
@@ -99,10 +131,10 @@ fn prediction_rows(session: &Session, on: Option<&str>) -> Result<Vec<u64>, Diag
 }
 
 /// The folder of the run: a new one for training, an existing one to go on with or to take the parameters from.
-fn run_folder(options: &RunOptions, plan: &Plan, program: &str, fits: bool) -> Result<RunFolder, Diagnostic> {
+fn run_folder(options: &RunOptions, out: Option<&Path>, plan: &Plan, program: &str, fits: bool) -> Result<RunFolder, Diagnostic> {
     let base = PathBuf::from(RUNS);
     let existing = options.resume || (plan.train.is_some() && !fits && options.checkpoint.is_none());
-    match (&options.out, existing) {
+    match (out, existing) {
         (Some(path), true) => RunFolder::open(path),
         (Some(path), false) => RunFolder::create(path, plan, program),
         (None, true) => RunFolder::open(&RunFolder::newest(&base, &plan.name)?),
@@ -124,8 +156,9 @@ fn print_fit(report: &FitReport) {
 fn print_interrupted(options: &RunOptions, report: &FitReport, run: &RunFolder) {
     let file = options.file.display();
     let sets: String = options.overrides.iter().map(|change| format!(" --set {}={}", change.path, change.value)).collect();
+    let fold = options.fold.map_or_else(String::new, |fold| format!(" --fold {fold}"));
     report::note(format_args!(
-        "stopped after step {}; go on with: mgxc run {file}{sets} --out {} --resume",
+        "stopped after step {}; go on with: mgxc run {file}{sets}{fold} --out {} --resume",
         report.steps,
         run.path().display()
     ));

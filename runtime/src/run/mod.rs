@@ -5,21 +5,25 @@
 //!   experiment.mgx        the program with everything resolved
 //!   plan.json             what the compiler made of it
 //!   lock.json             hashes of data and weights, seed, version
-//!   metrics.jsonl         one event a line
+//!   metrics.jsonl         one event a line; metrics.csv, events.out.tfevents.* where they are asked for
 //!   checkpoints/          see `mgx_weights::CheckpointStore`
 //!   model.safetensors     the best parameters, when training is done
 //!   adapters/             what was trained beside frozen networks, as PEFT stores it
+//!   resources.json        time and memory, forecast and measured
 //!   test.json, predictions.*, embeddings.*
 //! ```
 
+mod crc32c;
+mod csv_log;
 mod events;
 mod lock;
+mod tensorboard;
 
 pub use lock::{FileLock, Lock};
 
 pub(crate) use lock::LockRequest;
 
-pub(crate) use events::Events;
+pub(crate) use events::{EVENTS, Events};
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,11 +35,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::identity::differences;
+use crate::resources::Resources;
 
 const PROGRAM: &str = "experiment.mgx";
 const PLAN: &str = "plan.json";
 const LOCK: &str = "lock.json";
-const EVENTS: &str = "metrics.jsonl";
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// Differences that an error names.
 const SHOWN: usize = 5;
@@ -52,7 +56,15 @@ impl RunFolder {
     /// # Errors
     /// E0955 if it cannot be written; E0920 to E0922.
     pub fn create_numbered(base: &Path, plan: &Plan, program: &str) -> Result<Self, Diagnostic> {
-        let folder = base.join(&plan.name);
+        Self::create(&Self::free_numbered(base, &plan.name)?, plan, program)
+    }
+
+    /// Makes the first of the folders `base/EXPERIMENT/1`, `…/2`, … that is not there yet.
+    ///
+    /// # Errors
+    /// E0955 if it cannot be written; E0956.
+    pub fn free_numbered(base: &Path, experiment: &str) -> Result<PathBuf, Diagnostic> {
+        let folder = base.join(experiment);
         std::fs::create_dir_all(&folder).map_err(|error| cannot_write(&folder, &error))?;
         let numbers = std::fs::read_dir(&folder).map_err(|error| cannot_read(&folder, &error))?;
         let taken = numbers.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok()).max();
@@ -60,12 +72,28 @@ impl RunFolder {
         loop {
             let path = folder.join(number.to_string());
             match std::fs::create_dir(&path) {
-                Ok(()) => return Self::create(&path, plan, program),
+                Ok(()) => return Ok(path),
                 // Another process was faster.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
                 Err(error) => return Err(cannot_write(&path, &error)),
             }
         }
+    }
+
+    /// Steps of the run's last checkpoint; 0 where there is none.
+    ///
+    /// # Errors
+    /// E0900, E0926.
+    pub fn steps_done(&self) -> Result<u64, Diagnostic> {
+        Ok(mgx_weights::CheckpointStore::latest_in(&self.checkpoints())?.map_or(0, |saved| saved.manifest.step))
+    }
+
+    /// Writes `resources.json`.
+    ///
+    /// # Errors
+    /// E0920 to E0922.
+    pub fn write_resources(&self, resources: &Resources) -> Result<(), Diagnostic> {
+        self.write_json("resources.json", resources)
     }
 
     /// Makes a folder for a new run, or takes one that holds no run, and writes the program and the plan into it.
@@ -130,8 +158,8 @@ impl RunFolder {
     }
 
     /// The events of the run, cut to `bytes` where a run is resumed.
-    pub(crate) fn events(&self, bytes: Option<u64>) -> Result<Events, Diagnostic> {
-        Events::open(&self.path.join(EVENTS), bytes)
+    pub(crate) fn events(&self, bytes: Option<u64>, plan: &Plan) -> Result<Events, Diagnostic> {
+        Events::open(&self.path, bytes, plan)
     }
 
     /// What the run was locked to; none if it was killed before that was known.

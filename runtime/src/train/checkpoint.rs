@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use mgx_diag::Diagnostic;
+use mgx_ir::plan::{Monitor, TrainSpec};
 use mgx_weights::{CheckpointStore, SavedCheckpoint};
 
 use super::state::TrainState;
@@ -15,14 +16,16 @@ use crate::session::{BEST, Session, Source};
 const OPTIMIZER: &str = "optimizer.safetensors";
 
 impl Session {
-    /// Writes a checkpoint, makes it the best one where it is, and removes those that are neither the best nor the last.
+    /// Writes a checkpoint, makes it the best one where it is, and removes those that are neither the last nor among the best that the experiment keeps.
     pub(crate) fn save_checkpoint(
         &self,
         store: &CheckpointStore,
         state: &TrainState,
+        spec: &TrainSpec,
         is_best: bool,
     ) -> Result<SavedCheckpoint, Diagnostic> {
-        let saved = store.commit(state.step, |folder| {
+        let label = state.monitored.map(|value| format!("{}={:.4}", spec.monitor, value.0));
+        let saved = store.commit(state.step, label.as_deref(), |folder| {
             self.write_params(&folder.join(MODEL))?;
             self.write_optimizer(&folder.join(OPTIMIZER))?;
             state.write(folder)
@@ -30,7 +33,7 @@ impl Session {
         if is_best {
             store.point(BEST, &saved.name)?;
         }
-        store.keep(1)?;
+        store.keep(1, &best_names(store, spec)?)?;
         Ok(saved)
     }
 
@@ -88,6 +91,21 @@ impl Session {
         self.set_source(Source::Checkpoint { name: saved.name.clone(), step: saved.manifest.step, best: true });
         Ok(Some(saved))
     }
+}
+
+/// The checkpoints with the best evaluations, as many as the experiment keeps; of equal ones the earlier.
+fn best_names(store: &CheckpointStore, spec: &TrainSpec) -> Result<Vec<String>, Diagnostic> {
+    let mut evaluated = Vec::new();
+    for name in store.names()? {
+        // A checkpoint that cannot be read is none of the best; loading it would say why.
+        let monitored = TrainState::read(&store.path(&name)).ok().and_then(|state| state.monitored);
+        evaluated.extend(monitored.filter(|value| !value.0.is_nan()).map(|value| (value.0, name)));
+    }
+    evaluated.sort_by(|(a, _), (b, _)| match spec.mode {
+        Monitor::Min => a.total_cmp(b),
+        Monitor::Max => b.total_cmp(a),
+    });
+    Ok(evaluated.into_iter().take(usize::try_from(spec.keep).unwrap_or(usize::MAX)).map(|(_, name)| name).collect())
 }
 
 /// After a checkpoint that its process was killed before pointing to as the best: points to it.

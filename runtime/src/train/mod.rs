@@ -5,11 +5,13 @@
 
 mod checkpoint;
 mod epochs;
+mod forecast;
 mod log;
 mod schedule;
 mod state;
 mod step;
 
+pub use forecast::Forecast;
 pub use state::Stop;
 
 use std::path::PathBuf;
@@ -155,7 +157,7 @@ impl Session {
         let progress = Progress::start(self.progress, "", plan.total_steps);
         progress.resume(state.step);
         let window = (Instant::now(), state.window.samples, state.window.tokens);
-        let events = run.events(Some(state.events))?;
+        let events = run.events(Some(state.events), &self.plan)?;
         // Hashing large files takes seconds, in which training can begin.
         let lock = lock.is_none().then(|| std::thread::spawn(move || request.make()));
         let (valid, started) = (None, Instant::now());
@@ -252,7 +254,7 @@ impl Session {
         }
         fit.finish_lock()?;
         fit.state.events = fit.events.sync()?;
-        fit.saved = Some(self.save_checkpoint(&fit.store, &fit.state, is_best)?);
+        fit.saved = Some(self.save_checkpoint(&fit.store, &fit.state, &fit.spec, is_best)?);
         Ok(())
     }
 
@@ -286,6 +288,7 @@ impl Fit<'_> {
     /// Takes note of a step.
     fn advance(&mut self, batches: u64, result: &StepResult, learning_rate: f64) -> Result<(), Diagnostic> {
         self.saved = None;
+        self.state.monitored = None;
         self.state.step += 1;
         self.state.batch += batches;
         self.state.batches += batches;

@@ -119,6 +119,8 @@ mod tests {
             early_stop: None,
             log_every: 1,
             checkpoint_every: None,
+            log: Vec::new(),
+            keep: 1,
             loss_span: None,
         }
     }

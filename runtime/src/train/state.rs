@@ -78,6 +78,9 @@ pub(crate) struct TrainState {
     /// Since the epoch began.
     pub epoch_sums: Sums,
     pub best: Option<BestSoFar>,
+    /// The monitored value of the evaluation just before this state; none in the middle of an epoch.
+    #[serde(default)]
+    pub monitored: Option<Exact>,
     /// What early stopping compares with, and evaluations since it improved.
     pub reference: Option<Exact>,
     pub waited: u64,
@@ -101,6 +104,7 @@ impl TrainState {
             window: Sums::default(),
             epoch_sums: Sums::default(),
             best: None,
+            monitored: None,
             reference: None,
             waited: 0,
             events: 0,
@@ -110,6 +114,7 @@ impl TrainState {
 
     /// Takes note of an evaluation's monitored value; is it the best so far? A value that is not a number never is.
     pub fn monitor(&mut self, value: f64, mode: Monitor, early_stop: Option<&EarlyStop>) -> bool {
+        self.monitored = Some(Exact(value));
         let better = |than: f64, by: f64| match mode {
             Monitor::Min => value < than - by,
             Monitor::Max => value > than + by,

@@ -92,7 +92,7 @@ pub fn events(run: &Path) -> Vec<Value> {
         .map(|line| {
             let mut event: Value = serde_json::from_str(line).unwrap();
             let fields = event.as_object_mut().unwrap();
-            fields.retain(|name, _| !name.ends_with("_per_s"));
+            fields.retain(|name, _| !name.ends_with("_per_s") && name != "time");
             event
         })
         .collect()

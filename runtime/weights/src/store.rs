@@ -4,7 +4,7 @@
 //! checkpoints/
 //!   step-0000000200/          complete from the moment it has this name
 //!     manifest.json …         files, sizes, hashes
-//!   step-0000000400/
+//!   step-0000000400-valid_loss=0.4321/   with what was measured there
 //!   latest                    text: the name of the newest
 //!   best                      text: the name of another one that is kept
 //!   .lock                     held by the process that writes here
@@ -73,13 +73,18 @@ impl CheckpointStore {
     }
 
     /// Saves a checkpoint: `write` puts its files (no folders) into the empty folder it is given; when it returns they are hashed, brought to the
-    /// disk, and appear under a name with the step's number in one rename; then `latest` points to it. A second checkpoint of one step
-    /// gets a name of its own, so the first stays until [`keep`](Self::keep) removes it.
+    /// disk, and appear under a name with the step's number (and the label, `valid_loss=0.4321`) in one rename; then `latest` points to it. A second
+    /// checkpoint of one step gets a name of its own, so the first stays until [`keep`](Self::keep) removes it.
     ///
     /// # Errors
     /// Those of `write`; `E0920` to `E0922`. After an error the store is as it was before.
-    pub fn commit(&self, step: u64, write: impl FnOnce(&Path) -> Result<(), Diagnostic>) -> Result<SavedCheckpoint, Diagnostic> {
-        let name = self.free_name(step)?;
+    pub fn commit(
+        &self,
+        step: u64,
+        label: Option<&str>,
+        write: impl FnOnce(&Path) -> Result<(), Diagnostic>,
+    ) -> Result<SavedCheckpoint, Diagnostic> {
+        let name = self.free_name(step, label)?;
         let path = self.folder.join(&name);
         let temporary = temporary_path(&path);
         let result = std::fs::create_dir(&temporary).map_err(|error| cannot_write(&path, &error)).and_then(|()| {
@@ -101,11 +106,22 @@ impl CheckpointStore {
         write_atomically(&self.folder.join(pointer), |writer| writeln!(writer, "{name}"))
     }
 
-    /// Removes all but the newest `count` checkpoints (at least one) and those that a pointer names. Gives the names that were removed.
+    /// The names of all complete checkpoints, oldest first. `E0900`.
+    pub fn names(&self) -> Result<Vec<String>, Diagnostic> {
+        complete_names(&self.folder)
+    }
+
+    /// The folder of a checkpoint.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Removes all but the newest `count` checkpoints (at least one), those that a pointer names, and `others`. Gives the names that were
+    /// removed.
     ///
     /// # Errors
     /// `E0900`, `E0920` to `E0922`.
-    pub fn keep(&self, count: usize) -> Result<Vec<String>, Diagnostic> {
+    pub fn keep(&self, count: usize, others: &[String]) -> Result<Vec<String>, Diagnostic> {
         let names = complete_names(&self.folder)?;
         let mut pointed = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(|error| cannot_read(&self.folder, &error))?.flatten() {
@@ -115,7 +131,7 @@ impl CheckpointStore {
         }
         let older = names.len().saturating_sub(count.max(1));
         let mut removed = Vec::new();
-        for name in names.into_iter().take(older).filter(|name| !pointed.contains(name)) {
+        for name in names.into_iter().take(older).filter(|name| !pointed.contains(name) && !others.contains(name)) {
             let path = self.folder.join(&name);
             let temporary = temporary_path(&path);
             std::fs::rename(&path, &temporary).and_then(|()| remove(&temporary)).map_err(|error| cannot_write(&path, &error))?;
@@ -156,13 +172,12 @@ impl CheckpointStore {
     }
 
     /// A name for a step that is not taken.
-    fn free_name(&self, step: u64) -> Result<String, Diagnostic> {
+    fn free_name(&self, step: u64, label: Option<&str>) -> Result<String, Diagnostic> {
         let taken = complete_names(&self.folder)?;
         let repeats = taken.iter().filter_map(|name| sort_key(name)).filter(|(number, _)| *number == step).map(|(_, repeat)| repeat).max();
-        Ok(match repeats {
-            None => format!("{STEP}{step:010}"),
-            Some(repeat) => format!("{STEP}{step:010}-{}", repeat + 1),
-        })
+        let number = repeats.map_or_else(String::new, |repeat| format!("-{}", repeat + 1));
+        let label = label.map_or_else(String::new, |label| format!("-{label}"));
+        Ok(format!("{STEP}{step:010}{number}{label}"))
     }
 }
 
@@ -204,12 +219,14 @@ fn complete_names(folder: &Path) -> Result<Vec<String>, Diagnostic> {
     Ok(names.into_iter().map(|(_, name)| name).collect())
 }
 
-/// Step and repeat of a checkpoint's name.
+/// Step and repeat of a checkpoint's name. What follows them is for people.
 fn sort_key(name: &str) -> Option<(u64, u64)> {
-    let numbers = name.strip_prefix(STEP)?;
-    match numbers.split_once('-') {
-        None => Some((numbers.parse().ok()?, 0)),
-        Some((step, repeat)) => Some((step.parse().ok()?, repeat.parse().ok()?)),
+    let mut parts = name.strip_prefix(STEP)?.splitn(3, '-');
+    let step = parts.next()?.parse().ok()?;
+    match parts.next() {
+        None => Some((step, 0)),
+        Some(second) if second.starts_with(|first: char| first.is_ascii_digit()) => Some((step, second.parse().ok()?)),
+        Some(_) => Some((step, 0)),
     }
 }
 

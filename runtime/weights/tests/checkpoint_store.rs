@@ -17,8 +17,8 @@ fn the_latest_is_the_last_one_committed() {
     assert_eq!(CheckpointStore::latest_in(&path).unwrap(), None);
     let store = CheckpointStore::open(&path).unwrap();
     assert_eq!(store.latest().unwrap(), None);
-    store.commit(20, write("first")).unwrap();
-    store.commit(10, write("resumed from an earlier one")).unwrap();
+    store.commit(20, None, write("first")).unwrap();
+    store.commit(10, None, write("resumed from an earlier one")).unwrap();
     let saved = store.latest().unwrap().unwrap();
     assert_eq!((saved.manifest.step, saved.name.as_str()), (10, "step-0000000010"));
     assert_eq!(std::fs::read_to_string(saved.path.join("state.txt")).unwrap(), "resumed from an earlier one");
@@ -32,21 +32,21 @@ fn a_step_that_is_saved_again_never_leaves_none() {
     let folder = tempfile::tempdir().unwrap();
     let store = CheckpointStore::open(folder.path()).unwrap();
     for text in ["one", "two", "three"] {
-        store.commit(5, write(text)).unwrap();
+        store.commit(5, None, write(text)).unwrap();
     }
     let latest = store.latest().unwrap().unwrap();
     assert_eq!(latest.name, "step-0000000005-2");
     assert_eq!(std::fs::read_to_string(latest.path.join("state.txt")).unwrap(), "three");
-    assert_eq!(store.keep(1).unwrap(), ["step-0000000005", "step-0000000005-1"]);
+    assert_eq!(store.keep(1, &[]).unwrap(), ["step-0000000005", "step-0000000005-1"]);
 }
 
 #[test]
 fn pointed_checkpoints_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let store = CheckpointStore::open(folder.path()).unwrap();
-    let names: Vec<String> = (1..=5).map(|step| store.commit(step, write("x")).unwrap().name).collect();
+    let names: Vec<String> = (1..=5).map(|step| store.commit(step, None, write("x")).unwrap().name).collect();
     store.point("best", &names[1]).unwrap();
-    assert_eq!(store.keep(2).unwrap(), [names[0].clone(), names[2].clone()]);
+    assert_eq!(store.keep(2, &[]).unwrap(), [names[0].clone(), names[2].clone()]);
     let best = CheckpointStore::resolve(folder.path(), "best").unwrap().unwrap();
     assert_eq!(best.manifest.step, 2);
     assert_eq!(CheckpointStore::resolve(folder.path(), "worst").unwrap(), None);
@@ -56,12 +56,12 @@ fn pointed_checkpoints_are_kept() {
 fn an_error_while_saving_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = CheckpointStore::open(folder.path()).unwrap();
-    store.commit(1, write("good")).unwrap();
+    store.commit(1, None, write("good")).unwrap();
     let failing = |temporary: &Path| {
         write("half")(temporary)?;
         Err(Diagnostic::error("E0921", "full"))
     };
-    assert_eq!(store.commit(2, failing).unwrap_err().code.0, "E0921");
+    assert_eq!(store.commit(2, None, failing).unwrap_err().code.0, "E0921");
     assert_eq!(store.latest().unwrap().unwrap().manifest.step, 1);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "the checkpoint, the pointer and the lock");
 }
@@ -83,7 +83,7 @@ fn one_process_writes_and_clears_what_a_killed_one_left() {
 fn changed_files_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let store = CheckpointStore::open(folder.path()).unwrap();
-    let saved = store.commit(1, write("text")).unwrap();
+    let saved = store.commit(1, None, write("text")).unwrap();
     saved.manifest.verify(&saved.path).unwrap();
     std::fs::write(saved.path.join("state.txt"), "tex.").unwrap();
     assert_eq!(saved.manifest.verify(&saved.path).unwrap_err().code.0, "E0926");

@@ -53,9 +53,9 @@ fn saver() {
             save_value(&temporary.join("model.safetensors"), step, 20_000)?;
             save_value(&temporary.join("optimizer.safetensors"), step, 20_000)
         };
-        store.commit(step, write).unwrap();
+        store.commit(step, None, write).unwrap();
         done(step);
-        store.keep(2).unwrap();
+        store.keep(2, &[]).unwrap();
     }
 }
 
@@ -116,7 +116,7 @@ fn the_last_checkpoint_is_whole_whenever_its_writer_is_killed() {
         last = committed;
     }
     let store = CheckpointStore::open(folder.path()).unwrap();
-    store.keep(1).unwrap();
+    store.keep(1, &[]).unwrap();
     assert!(names(folder.path()).iter().all(|name| !name.contains("tmp")), "{:?}", names(folder.path()));
     assert_eq!(names(folder.path()).iter().filter(|name| name.starts_with("step-")).count(), 1);
 }

@@ -49,33 +49,38 @@ struct Unit {
 
 /// Assigns `rows` rows. `strata` and `groups` give each row's class and group.
 pub(super) fn assign(rows: u64, fractions: &Fractions, seed: u64, strata: Option<&[u64]>, groups: Option<&[u64]>) -> Split {
-    let mut stream = Stream::new(derive_name(seed, "split"));
-    let mut behind = [0_i128; 4];
-    let mut parts: [Vec<u64>; 4] = Default::default();
+    let mut parts = divide(rows, &fractions.0, derive_name(seed, "split"), strata, groups).into_iter();
+    let mut next = || parts.next().unwrap_or_default();
+    Split { train: next(), valid: next(), test: next() }
+}
+
+/// Divides rows into parts by their shares, whole numbers that count relative to their sum. The rows of a part are in ascending order.
+pub(super) fn divide(rows: u64, shares: &[i128], key: u64, strata: Option<&[u64]>, groups: Option<&[u64]>) -> Vec<Vec<u64>> {
+    let whole: i128 = shares.iter().sum();
+    let mut stream = Stream::new(key);
+    let mut behind = vec![0_i128; shares.len()];
+    let mut parts: Vec<Vec<u64>> = vec![Vec::new(); shares.len()];
     for mut units in stratified_units(rows, strata, groups) {
         stream.shuffle(&mut units);
         units.sort_by_key(|unit| std::cmp::Reverse(unit.rows.len()));
         let total = units.iter().map(|unit| unit.rows.len() as i128).sum::<i128>();
-        for (behind, share) in behind.iter_mut().zip(fractions.0) {
+        for (behind, share) in behind.iter_mut().zip(shares) {
             *behind += share * total;
         }
         for unit in units {
-            let part = most_behind(&behind, &fractions.0);
-            behind[part] -= unit.rows.len() as i128 * WHOLE;
+            let part = most_behind(&behind, shares);
+            behind[part] -= unit.rows.len() as i128 * whole;
             parts[part].extend(unit.rows);
         }
     }
-    let [mut train, mut valid, mut test, _] = parts;
-    for part in [&mut train, &mut valid, &mut test] {
-        part.sort_unstable();
-    }
-    Split { train, valid, test }
+    parts.iter_mut().for_each(|part| part.sort_unstable());
+    parts
 }
 
 /// The first of the parts with a share that are furthest behind it.
-fn most_behind(behind: &[i128; 4], shares: &[i128; 4]) -> usize {
-    let candidates = (0..4).filter(|part| shares[*part] > 0);
-    candidates.max_by_key(|part| (behind[*part], std::cmp::Reverse(*part))).unwrap_or(3)
+fn most_behind(behind: &[i128], shares: &[i128]) -> usize {
+    let candidates = (0..shares.len()).filter(|part| shares[*part] > 0);
+    candidates.max_by_key(|part| (behind[*part], std::cmp::Reverse(*part))).unwrap_or(shares.len() - 1)
 }
 
 /// Units by stratum, strata in ascending order of their number, units in the order of their first rows.

@@ -4,6 +4,8 @@
 //! specified in `docs/data.md` and fixed for good; the values in this module's tests are part of that specification.
 
 mod assign;
+mod folds;
+mod mt19937;
 mod numpy;
 
 use mgx_diag::{Diagnostic, nearest};
@@ -62,7 +64,7 @@ impl Split {
 ///
 /// # Errors
 /// E0512 for a column that is not there, E0522 if a part with a positive fraction gets no row, E0526 for a value of the split
-/// column that names no part, E0527 for a split that cannot be made.
+/// column that names no part, E0527 for a split and E0567 for folds that cannot be made.
 pub fn split(table: &Table, spec: &SplitSpec) -> Result<Split, Diagnostic> {
     match spec {
         SplitSpec::None => {
@@ -70,6 +72,7 @@ pub fn split(table: &Table, spec: &SplitSpec) -> Result<Split, Diagnostic> {
             Ok(Split { train: rows.clone(), valid: rows.clone(), test: rows })
         }
         SplitSpec::Column { header } => by_column(table, header),
+        SplitSpec::Folds(spec) => folds::split(table, spec),
         SplitSpec::Random { train, valid, test, seed, stratify, group, like } => {
             let fractions = Fractions::new(*train, *valid, *test)?;
             let parts = match like {
@@ -201,9 +204,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::table::table_of;
+    pub(super) use crate::table::table_of;
 
-    fn class_column(classes: &[i32]) -> Column {
+    pub(super) fn class_column(classes: &[i32]) -> Column {
         let names = (0..=classes.iter().copied().max().unwrap_or(0)).map(|class| format!("class {class}")).collect();
         Column {
             spec: ColumnSpec { name: "label".into(), header: "label".into(), kind: ColumnKind::Class { names } },
@@ -211,7 +214,7 @@ mod tests {
         }
     }
 
-    fn text_column(texts: &[String]) -> Column {
+    pub(super) fn text_column(texts: &[String]) -> Column {
         Column {
             spec: ColumnSpec { name: "id".into(), header: "id".into(), kind: ColumnKind::Text },
             values: Values::Text(LargeStringArray::from_iter_values(texts)),

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, Float64Array, Int32Array, LargeStringArray};
 use mgx_diag::{Diagnostic, nearest};
-use mgx_ir::plan::{ColumnKind, ColumnSpec, DataSpec, FileFormat, SplitSpec};
+use mgx_ir::plan::{ColumnKind, ColumnSpec, DataSpec, FileFormat};
 
 pub use counts::Counts;
 pub use header::{format_of, header};
@@ -141,7 +141,7 @@ pub struct Table {
     pub format: FileFormat,
     rows: u64,
     columns: Vec<Column>,
-    /// The column that `SplitSpec::Column` names, if the specification has one.
+    /// The column that the split reads, if it reads one.
     split_values: Option<LargeStringArray>,
     places: Places,
 }
@@ -184,8 +184,8 @@ impl Table {
             }
         };
         let mut requests: Vec<Wanted> = kept.iter().flat_map(request).collect();
-        if let SplitSpec::Column { header } = &spec.split {
-            requests.push(Wanted { header: header.clone(), form: Form::Text });
+        if let Some(header) = spec.split.header() {
+            requests.push(Wanted { header: header.to_owned(), form: Form::Text });
         }
         let raw = match spec.format {
             FileFormat::Csv => delimited::read(&path, b',', &requests),
