@@ -98,14 +98,16 @@ fn training_stops_early_and_keeps_the_best() {
     let best = report.best.unwrap();
     assert_eq!((best.epoch, best.monitor.as_str()), (1, "valid_loss"));
     let source = session.source().unwrap().to_string();
-    assert_eq!(source, format!("the best checkpoint, step-{:010}", best.step));
+    let label = format!("valid_loss={:.4}", best.value);
+    assert_eq!(source, format!("the best checkpoint, step-{:010}-{label}", best.step));
     let mut kept: Vec<String> = std::fs::read_dir(data.join("run/checkpoints"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.starts_with("step-"))
         .collect();
     kept.sort();
-    assert_eq!(kept, [format!("step-{:010}", best.step), format!("step-{:010}", report.steps)], "the best and the last are kept");
+    let names = [best.step, report.steps].map(|step| format!("step-{step:010}-{label}"));
+    assert_eq!(kept, names, "the best and the last are kept, with what was measured there");
 }
 
 #[test]
