@@ -2,7 +2,7 @@
 
 use mgx_data::{CONFIDENCE, Column, Comparison, Interval, Metric, RESAMPLES, Resamples, Targets, TokenLabels, Undefined, Values};
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{ColumnKind, MetricSpec};
+use mgx_ir::plan::{ColumnKind, MetricKind, MetricSpec};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -28,7 +28,7 @@ pub struct Score {
 /// The loss and the metrics of a part.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Metrics {
-    /// Mean over the rows.
+    /// Mean over the rows, by what they count for.
     pub loss: f64,
     /// In the order of the task; those of single labels and outputs after all others.
     pub values: Vec<Score>,
@@ -98,6 +98,10 @@ impl Session {
         let mut entries = Vec::new();
         let mut parts = Vec::new();
         for spec in &self.plan.metrics {
+            if spec.kind == MetricKind::Ratio {
+                entries.push(Entry { name: spec.name.clone(), is_part: false, metric: of_sums(spec, outputs)?, note: None });
+                continue;
+            }
             let column = self.data.table().column(&spec.target);
             let column = column.ok_or_else(|| fault(format_args!("metric `{}` is of `{}`, which was not read", spec.name, spec.target)))?;
             let metric = prepare(spec, column, rows, outputs)?;
@@ -127,6 +131,17 @@ impl Session {
         };
         Ok(entries.iter().map(score).collect())
     }
+}
+
+/// The ratio of two numbers that the program gives for each sample.
+fn of_sums(spec: &MetricSpec, outputs: &[Collected]) -> Result<Result<Metric, Undefined>, Diagnostic> {
+    let values = |name: &String| {
+        let found = outputs.iter().find(|output| output.name == *name);
+        found.map(Collected::flat).ok_or_else(|| fault(format_args!("metric `{}` is of `{name}`, which was not computed", spec.name)))
+    };
+    let (sums, counts) = (values(&spec.prediction)?, values(&spec.target)?);
+    let counts: Vec<f64> = counts.into_iter().map(f64::from).collect();
+    Ok(Metric::new(spec.kind, &Comparison { values: &sums, width: 1, targets: Targets::Real(&counts), items: None }))
 }
 
 /// The comparison of an output with a column.

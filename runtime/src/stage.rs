@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use mgx_data::{Part, evaluation_batches};
 use mgx_diag::Diagnostic;
+use mgx_ir::plan::MetricKind;
 
 use crate::interrupt::interrupted;
 use crate::memory::{check_inputs, fault};
@@ -66,9 +67,13 @@ impl Session {
     /// Loss, metrics and the kept outputs of some rows; nothing if it was interrupted.
     pub(crate) fn score(&mut self, rows: &[u64], label: &str, keep: Keep) -> Result<Option<(Metrics, Predictions)>, Diagnostic> {
         let start = Instant::now();
+        let measured = self.plan.metrics.iter().flat_map(|metric| match metric.kind {
+            MetricKind::Ratio => vec![metric.prediction.clone(), metric.target.clone()],
+            _ => vec![metric.prediction.clone()],
+        });
         let mut names: Vec<String> = match keep {
-            Keep::All => self.plan.outputs.iter().map(|output| output.name.clone()).collect(),
-            Keep::Metrics => self.plan.metrics.iter().map(|metric| metric.prediction.clone()).collect(),
+            Keep::All => self.plan.outputs.iter().map(|output| output.name.clone()).chain(measured).collect(),
+            Keep::Metrics => measured.collect(),
         };
         names.sort();
         names.dedup();

@@ -5,7 +5,8 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{classifier, compile, events, normed_classifier, session, tuned_classifier, write_table};
+use common::{classifier, compile, events, masked_language_model, normed_classifier, session, tuned_classifier, write_table};
+use mgx_data::Part;
 use mgx_runtime::{FitReport, RunFolder, Stop};
 
 const TRAIN: &str = "epochs = 4\n    batch_size = 6\n    accumulate = 2\n    log_every = 1\n    checkpoint_every = 3\n    \
@@ -62,6 +63,22 @@ fn interrupted_fine_tuning_ends_with_the_same_bits() {
 fn interrupted_unfreezing_ends_with_the_same_bits() {
     let train = format!("{TRAIN}\n    unfreeze = [(1, [\"layer.0\"]), (2, [embeddings])]");
     same_bits(&tuned_classifier("hidden = 8, ffn = 8, layers = 1", "", &train));
+}
+
+/// Which tokens are hidden goes on where it stood, and is the same in every evaluation.
+#[test]
+fn interrupted_masked_training_ends_with_the_same_bits() {
+    let text = masked_language_model(TRAIN);
+    same_bits(&text);
+    let folder = tempfile::tempdir().unwrap();
+    write_table(folder.path(), 120);
+    let (mut session, _) = session(folder.path(), &text, "small");
+    let first = session.evaluate(Part::Test).unwrap().metrics;
+    let second = session.evaluate(Part::Test).unwrap().metrics;
+    assert_eq!((first.loss, first.values), (second.loss, second.values));
+    let run = RunFolder::create(&folder.path().join("run"), session.plan(), &text).unwrap();
+    let report = session.fit(&run, false).unwrap();
+    assert!(report.valid.unwrap().loss < first.loss, "it learns which letters there are");
 }
 
 fn same_bits(text: &str) {

@@ -27,7 +27,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("diffusion", "diffusion"),
     ("metrics", "all metrics of the reference"),
     ("regression_with_scaling", "scaled regression"),
-    ("train_mlm", "training with masks"),
     ("train_mm", "LoRA and several outputs of a regression"),
     ("zeroshot", "zero-shot scores"),
 ];

@@ -177,7 +177,7 @@ impl Checker<'_> {
                 | ("enum", value @ Value::Variant(_))
                 | ("weights", value @ Value::Weights(_))
                 | ("part", value @ (Value::Part(_) | Value::Parts(_) | Value::Pending(_)))
-                | ("class" | "labels" | "contacts" | "real", value @ (Value::Column(_) | Value::Tensor(_)))
+                | ("class" | "labels" | "contacts" | "real" | "tokens", value @ (Value::Column(_) | Value::Tensor(_)))
                 | ("axis", value @ (Value::Int { axis: Some(_), .. } | Value::Tuple(_)))
                 | ("f" | "i" | "b" | "Tokens", value @ (Value::Tensor(_) | Value::Int { .. } | Value::Float(_) | Value::Absent)) => {
                     return value;

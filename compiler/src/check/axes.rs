@@ -23,7 +23,7 @@ pub fn tensor_type(ty: &TypeExpr) -> Option<(DType, &[AxisExpr])> {
     };
     let dtype = match name.text.as_str() {
         "f" => DType::F32,
-        "i" | "class" | "contacts" | "Tokens" => DType::I32,
+        "i" | "class" | "contacts" | "tokens" | "Tokens" => DType::I32,
         "b" => DType::Bool,
         "real" | "labels" => DType::F32,
         _ => return None,

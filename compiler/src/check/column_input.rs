@@ -8,6 +8,7 @@ use mgx_ir::plan::{AlignedPlace, Alphabet, ColumnKind, ColumnSpec, InputSource, 
 
 use super::Checker;
 use super::size::Size;
+use super::token_columns::TokenInput;
 use super::tokenizer::one_token_a_letter;
 use super::value::{AppliedBackbone, Column, Instance, PendingBackbone, Reads, Tensor, TokenLayout, Value};
 use crate::syntax::ast::{ItemKind, MemberKind, Name};
@@ -52,6 +53,11 @@ impl Checker<'_> {
         };
         if holds != applied.reads {
             self.wrong_alphabet(&spec.name, holds, place, column.span, (&applied, backbone.span));
+            return Value::Error;
+        }
+        if let (Some(masking), Reads::Counts | Reads::Sequence(Alphabet::Alignment)) = (&column.masking, applied.reads) {
+            let diagnostic = Diagnostic::error("E0572", format!("`{}` cannot be masked", spec.name)).label(masking.span, "masked here");
+            self.report(diagnostic.label(column.span, "declared here").help("sequences are masked, not alignments nor counts"));
             return Value::Error;
         }
         let wanted = self.forward_params(&applied.instance);
@@ -241,18 +247,29 @@ impl Checker<'_> {
             fixed.filter(|tokens| applied.policy == LengthPolicy::Truncate || applied.max_length.is_none_or(|most| *tokens <= most));
         let fixed = fixed.map(|tokens| applied.max_length.map_or(tokens, |most| tokens.min(most)));
         let name = format!("{}.{}.ids", applied.name, column_name);
-        let Some(tokens) = fixed else {
-            let (length, axis) = self.token_axis("seq", column_name, column, applied, layout, false);
-            return Some(self.input(name, InputSource::Tokens { length }, DType::I32, axis));
+        let masking = match &column.masking {
+            Some(masking) => Some(self.mask_spec(masking, applied.tokenizer)?),
+            None => None,
         };
-        let axis = self.new_axis("seq", Size::constant(tokens as i64));
-        self.axes[axis.0 as usize].layout = Some(layout);
-        let source = InputSource::FixedTokens {
-            data: column.data as u32,
-            column: column_name.to_owned(),
-            tokenizer: applied.tokenizer as u32,
-            tokens,
+        let (source, axis) = match fixed {
+            None => {
+                let (length, axis) = self.token_axis("seq", column_name, column, applied, layout, false);
+                (InputSource::Tokens { length }, axis)
+            }
+            Some(tokens) => {
+                let axis = self.new_axis("seq", Size::constant(tokens as i64));
+                self.axes[axis.0 as usize].layout = Some(layout);
+                let (data, tokenizer) = (column.data as u32, applied.tokenizer as u32);
+                (InputSource::FixedTokens { data, column: column_name.to_owned(), tokenizer, tokens }, axis)
+            }
         };
-        Some(self.input(name, source, DType::I32, axis))
+        let seen = match &masking {
+            Some(masking) => InputSource::Masked { of: Box::new(source.clone()), masking: masking.clone() },
+            None => source.clone(),
+        };
+        let ids = self.input(name.clone(), seen, DType::I32, axis);
+        let (data, tokenizer) = (column.data, applied.tokenizer);
+        self.experiment.token_inputs.push(TokenInput { axis, ids: ids.clone(), name, source, masking, data, tokenizer });
+        Some(ids)
     }
 }

@@ -436,7 +436,7 @@ impl Checker<'_> {
         let found = self.experiment.tables[table].spec.columns.iter().position(|column| column.name == name.text);
         if let Some(column) = found {
             let span = self.experiment.tables[table].column_spans[column];
-            return Value::Column(Column { data: table, column, span });
+            return Value::Column(Column { data: table, column, span, masking: None });
         }
         let spec = self.experiment.tables[table].spec.clone();
         let known: Vec<&str> = spec.columns.iter().map(|column| column.name.as_str()).collect();

@@ -15,6 +15,7 @@ use super::expr::Scope;
 use super::layers;
 use super::library::ItemRef;
 use super::settings::{PredictSettings, TrainSettings};
+use super::token_columns::TokenInput;
 use super::tokenizer::field_value;
 use super::tuning::Adapter;
 use super::value::{Env, Pending, Tensor, Value, WeightsValue};
@@ -30,6 +31,8 @@ pub struct ExperimentState {
     pub tokenizers: Vec<TokenizerSpec>,
     pub lengths: Vec<LengthSpec>,
     pub inputs: Vec<InputSpec>,
+    /// The inputs that are token ids of a column.
+    pub token_inputs: Vec<TokenInput>,
     pub networks: Vec<Network>,
     pub adapters: Vec<Adapter>,
     /// Names of parts that are taken.
@@ -65,6 +68,8 @@ pub struct Network {
 pub struct TaskOutputs {
     /// The loss of a sample: f[].
     pub loss: Option<NodeId>,
+    /// What metrics are computed from beside the outputs: a number of each sample, by name.
+    pub measured: Vec<(String, NodeId)>,
     pub loss_span: Option<Span>,
     /// How much a sample's loss counts in an average: f[]; all alike without it.
     pub weight: Option<NodeId>,

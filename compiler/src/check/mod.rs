@@ -37,6 +37,7 @@ mod split;
 mod target;
 mod task;
 mod tensor;
+mod token_columns;
 mod tokenizer;
 mod tokenizer_file;
 mod trace;

@@ -20,6 +20,7 @@ pub enum LabelType {
     Contacts,
     Labels,
     Real,
+    Tokens,
 }
 
 impl LabelType {
@@ -31,6 +32,7 @@ impl LabelType {
             ("contacts", _) => Some(Self::Contacts),
             ("labels", _) => Some(Self::Labels),
             ("real", _) => Some(Self::Real),
+            ("tokens", _) => Some(Self::Tokens),
             _ => None,
         }
     }
@@ -54,6 +56,7 @@ impl LabelType {
             Self::Contacts => "contacts of letters",
             Self::Labels => "several labels",
             Self::Real => "a number",
+            Self::Tokens => "a sequence",
         }
     }
 
@@ -65,6 +68,7 @@ impl LabelType {
             Self::Contacts => "contacts(each = sequence)",
             Self::Labels => "labels(…)",
             Self::Real => "real",
+            Self::Tokens => "dna",
         };
         let task = match has {
             Some(Self::Class) => ", or use a task for classes, such as `classification`",
@@ -72,6 +76,7 @@ impl LabelType {
             Some(Self::Contacts) => ", or use a task for contacts, such as `contact_prediction`",
             Some(Self::Labels) => ", or use a task for several labels, such as `multilabel_classification`",
             Some(Self::Real) => ", or use a task for numbers, such as `regression`",
+            Some(Self::Tokens) => ", or use a task for sequences, such as `masked_lm`",
             None => "",
         };
         format!("declare `{column}: {declared}`{task}")
@@ -93,6 +98,9 @@ pub struct Wanted<'a> {
 impl Checker<'_> {
     /// The label of a sample: a class number i[], or numbers f[outputs]. Gives the column's name with it.
     pub fn target(&mut self, column: &Column, param: &Wanted<'_>, scope: &mut Scope) -> Option<(String, Tensor)> {
+        if param.label == LabelType::Tokens {
+            return self.token_target(column, param, scope);
+        }
         let spec = self.experiment.tables[column.data].spec.columns[column.column].clone();
         let Some(has) = LabelType::of(&spec.kind) else {
             self.report(

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
-use mgx_ir::graph::{DType, Output};
+use mgx_ir::graph::{DType, Op, Output};
 use mgx_ir::plan::{MetricKind, MetricSpec, OutputKind, OutputSpec};
 
 use super::Checker;
@@ -125,6 +125,25 @@ impl Checker<'_> {
         self.report(diagnostic.label(place, format!("`{}` is a column", spec.name)).label(param.span, "declared here"));
     }
 
+    /// A number of each sample: f[], per sample.
+    fn number_of_sample(&mut self, what: &str, expr: &Expr, scope: &mut Scope) -> Option<Tensor> {
+        let value = self.eval(expr, scope);
+        let number = self.operand(&value, Some(DType::F32), expr.span)?;
+        if !number.axes.is_empty() || number.dtype != DType::F32 {
+            let shown = self.show_tensor(&number);
+            self.report(
+                Diagnostic::error("E0401", format!("the {what} of a sample is one number"))
+                    .label(expr.span, format!("is {shown}"))
+                    .help("sum or average over its axes"),
+            );
+            return None;
+        }
+        if number.per_sample {
+            return Some(number);
+        }
+        Some(self.emit(Op::Broadcast, &[&number], DType::F32, Vec::new(), true))
+    }
+
     fn task_members(&mut self, module: &Module, targets: &[(String, String)], scope: &mut Scope) {
         let mut task = TaskOutputs::default();
         for member in &module.members {
@@ -135,17 +154,7 @@ impl Checker<'_> {
                     scope.env.set(&member.name.text, value);
                 }
                 MemberKind::Part { value: expr, .. } if member.name.text == "loss" => {
-                    let value = self.eval(expr, scope);
-                    let Some(loss) = self.operand(&value, Some(DType::F32), expr.span) else { return };
-                    if !loss.axes.is_empty() || loss.dtype != DType::F32 {
-                        let shown = self.show_tensor(&loss);
-                        self.report(
-                            Diagnostic::error("E0401", "the loss of a sample is one number")
-                                .label(expr.span, format!("is {shown}"))
-                                .help("sum or average over its axes"),
-                        );
-                        continue;
-                    }
+                    let Some(loss) = self.number_of_sample("loss", expr, scope) else { continue };
                     task.loss = loss.node;
                     task.loss_span = Some(self.call_site);
                 }
@@ -189,6 +198,21 @@ impl Checker<'_> {
                     task.outputs.push(OutputSpec { name: member.name.text.clone(), kind });
                     scope.env.set(&member.name.text, Value::Tensor(tensor));
                 }
+                MemberKind::Metric(expr) if ratio(expr).is_some() => {
+                    let Some(terms) = ratio(expr) else { continue };
+                    let mut names = Vec::new();
+                    for (term, what) in terms.iter().zip(["sum", "count"]) {
+                        let Some(number) = self.number_of_sample("metric", &term.value, scope) else { return };
+                        let name = format!("{}.{what}", member.name.text);
+                        task.measured.extend(number.node.map(|node| (name.clone(), node)));
+                        names.push(name);
+                    }
+                    if let [prediction, target] = names.as_slice() {
+                        let (prediction, target) = (prediction.clone(), target.clone());
+                        let name = member.name.text.clone();
+                        task.metrics.push(MetricSpec { name, kind: MetricKind::Ratio, prediction, target });
+                    }
+                }
                 MemberKind::Metric(expr) => match metric(&member.name.text, expr, targets) {
                     Some(spec) if task.outputs.iter().any(|output| output.name == spec.prediction) => task.metrics.push(spec),
                     Some(spec) => {
@@ -214,6 +238,14 @@ impl Checker<'_> {
             }
         }
         self.experiment.task = Some(task);
+    }
+}
+
+/// The terms of `ratio(sum, count)`.
+fn ratio(expr: &Expr) -> Option<&[Arg]> {
+    match &expr.kind {
+        ExprKind::Call(callee, args) if matches!(&callee.kind, ExprKind::Name(name) if name == "ratio") && args.len() == 2 => Some(args),
+        _ => None,
     }
 }
 

@@ -61,6 +61,17 @@ pub struct Column {
     pub data: usize,
     pub column: usize,
     pub span: Span,
+    /// How its tokens are hidden from the backbone that reads it.
+    pub masking: Option<Masking>,
+}
+
+/// `mask_tokens(column, rate = 0.15, keep = 0.1, random = 0.1)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Masking {
+    pub rate: f64,
+    pub keep: f64,
+    pub random: f64,
+    pub span: Span,
 }
 
 /// The value of an expression.

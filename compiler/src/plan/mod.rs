@@ -150,6 +150,8 @@ fn output_program(experiment: &Elaborated, with_loss: bool, memory: &LowerOption
     if with_loss && let Some(loss) = experiment.task.loss {
         graph.outputs.push(Output { name: "loss".to_owned(), node: loss });
         graph.outputs.extend(experiment.task.weight.map(|node| Output { name: "weight".to_owned(), node }));
+        let measured = experiment.task.measured.iter();
+        graph.outputs.extend(measured.map(|(name, node)| Output { name: name.clone(), node: *node }));
     }
     simplify(&mut graph, &[]);
     lower(&graph, memory)
@@ -258,8 +260,15 @@ fn train_spec(settings: &TrainSettings) -> TrainSpec {
 
 /// Bytes of the host's inputs for a batch of samples with these lengths.
 pub fn input_bytes(inputs: &[InputSpec], samples: &[Vec<u64>]) -> u64 {
-    let elements = |input: &InputSpec, lengths: &[u64]| match &input.source {
+    inputs.iter().flat_map(|input| samples.iter().map(|lengths| elements_of(&input.source, lengths) * 4)).sum()
+}
+
+/// Elements of an input for a sample.
+fn elements_of(source: &InputSource, lengths: &[u64]) -> u64 {
+    match source {
+        InputSource::Masked { of, .. } | InputSource::Chosen { of, .. } => elements_of(of, lengths),
         InputSource::Tokens { length }
+        | InputSource::TokensAlong { length, .. }
         | InputSource::TokenCounts { length }
         | InputSource::TokenTotals { length }
         | InputSource::TokenPlaces { length, .. }
@@ -270,8 +279,7 @@ pub fn input_bytes(inputs: &[InputSpec], samples: &[Vec<u64>]) -> u64 {
         InputSource::PairLabels { range, .. } => range.positions(lengths).pow(2),
         InputSource::Numbers { width, .. } => *width,
         InputSource::Class { .. } | InputSource::Real { .. } => 1,
-    };
-    inputs.iter().flat_map(|input| samples.iter().map(move |lengths| elements(input, lengths) * 4)).sum()
+    }
 }
 
 fn largest_flops(program: &Program, capacity: &Capacity) -> u64 {

@@ -316,12 +316,36 @@ impl TokenRange {
     }
 }
 
+/// Which tokens of a row are hidden from a network, anew whenever the row is used in training, and always the same ones elsewhere. Of `n` tokens that may be
+/// chosen `max(1, floor(rate · n))` are, at random; tokens that the tokenizer added or that are special are never chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MaskSpec {
+    pub seed: u64,
+    pub rate: f64,
+    /// The share of those chosen that stay as they are.
+    pub keep: f64,
+    /// The share of those chosen that become a random token, of all that are not special.
+    pub random: f64,
+    /// What the others become.
+    pub mask: i32,
+    /// Tokens that are never chosen, nor taken for a random one.
+    pub special: Vec<i32>,
+    /// Number of entries of the vocabulary.
+    pub vocabulary: u32,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum InputSource {
     /// The token ids of this length's column: I32.
     Tokens { length: LengthId },
     /// The token ids of a column whose token count is the same for all rows.
     FixedTokens { data: u32, column: String, tokenizer: u32, tokens: u64 },
+    /// The token ids of another column along the tokens of this length, by the same tokenizer; both have as many in every row: I32.
+    TokensAlong { length: LengthId, column: String },
+    /// The tokens of an input of token ids, some of them masked: I32.
+    Masked { of: Box<InputSource>, masking: MaskSpec },
+    /// For each token of an input of token ids whether it was chosen when that was masked: I32, 0 or 1.
+    Chosen { of: Box<InputSource>, masking: MaskSpec },
     /// The counts of all genes of a tokenizer's list, as many as `genes`: F32.
     AllCounts { data: u32, column: String, tokenizer: u32, genes: u64 },
     /// For each token of this length its count (0 for tokens that are no genes): F32.
@@ -361,6 +385,28 @@ impl ColumnKind {
     }
 }
 
+/// How a mask is written in vocabularies and in sequences.
+pub const MASKS: [&str; 2] = ["[MASK]", "<mask>"];
+
+impl TokenizerSpec {
+    /// The id of the token that stands for what is hidden.
+    pub fn mask(&self) -> Option<i32> {
+        MASKS.iter().find_map(|mask| self.vocabulary.iter().position(|token| token == mask)).map(|id| id as i32)
+    }
+
+    /// The tokens that stand for no letter: those that are added to texts, those declared special, and those in brackets.
+    pub fn special_tokens(&self) -> Vec<i32> {
+        let in_brackets = |token: &str| {
+            token.len() > 2 && matches!((token.as_bytes()[0], token.as_bytes()[token.len() - 1]), (b'[', b']') | (b'<', b'>'))
+        };
+        let by_name = self.vocabulary.iter().zip(0..).filter(|(token, _)| in_brackets(token)).map(|(_, id)| id);
+        let mut ids: Vec<i32> = by_name.chain([&self.special, &self.prefix, &self.suffix].into_iter().flatten().copied()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+}
+
 impl ColumnSpec {
     /// The names of the values of a column of several: of the labels, or the headers, or numbers from 0.
     pub fn value_names(&self) -> Vec<String> {
@@ -377,7 +423,9 @@ impl InputSource {
     /// The table that it reads, where it does not follow from a length.
     pub fn data(&self) -> Option<u32> {
         match self {
+            Self::Masked { of, .. } | Self::Chosen { of, .. } => of.data(),
             Self::Tokens { .. }
+            | Self::TokensAlong { .. }
             | Self::TokenPlaces { .. }
             | Self::TokenCounts { .. }
             | Self::TokenTotals { .. }
@@ -395,6 +443,14 @@ impl InputSource {
 
     /// Is it what a task compares with?
     pub fn is_label(&self) -> bool {
-        matches!(self, Self::Class { .. } | Self::Real { .. } | Self::Numbers { .. } | Self::TokenLabels { .. } | Self::PairLabels { .. })
+        matches!(
+            self,
+            Self::Class { .. }
+                | Self::Real { .. }
+                | Self::Numbers { .. }
+                | Self::TokenLabels { .. }
+                | Self::PairLabels { .. }
+                | Self::TokensAlong { .. }
+        )
     }
 }

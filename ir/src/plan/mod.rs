@@ -12,8 +12,8 @@ mod train;
 pub use batch::{Batch, InputData, Sample};
 pub use data::{
     AlignedPlace, AlignmentFormat, Alphabet, Casing, CellNumber, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat,
-    FoldSpec, FoldValid, GeneOrder, Generator, InputSource, InputSpec, LengthPolicy, LengthSpec, NeighborSpec, SplitSpec, StructureSpec,
-    TokenRange, TokenizerKind, TokenizerSpec, Unknown,
+    FoldSpec, FoldValid, GeneOrder, Generator, InputSource, InputSpec, LengthPolicy, LengthSpec, MASKS, MaskSpec, NeighborSpec, SplitSpec,
+    StructureSpec, TokenRange, TokenizerKind, TokenizerSpec, Unknown,
 };
 pub use params::{AdapterSpec, Init, Memory, ParamSpec, Precision, WeightsSpec};
 pub use program::{

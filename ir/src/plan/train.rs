@@ -152,9 +152,11 @@ pub enum MetricKind {
     R2,
     Pearson,
     Spearman,
+    /// A sum over all samples divided by another: `prediction` and `target` are outputs of the program, a number of each sample.
+    Ratio,
 }
 
-/// A metric: `prediction` is an output of the program, `target` a label column.
+/// A metric: `prediction` is an output of the program, `target` a label column (of [`MetricKind::Ratio`] another output).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricSpec {
     pub name: String,

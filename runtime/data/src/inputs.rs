@@ -10,12 +10,13 @@ use std::sync::Arc;
 use arrow::array::{Array, Float64Array, Int32Array};
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::{
-    AlignedPlace, Batch, CellNumber, ColumnKind, InputData, InputSource, InputSpec, LengthPolicy, LengthSpec, Sample, TokenRange,
-    TokenizerKind, TokenizerSpec,
+    AlignedPlace, Alphabet, Batch, CellNumber, ColumnKind, InputData, InputSource, InputSpec, LengthPolicy, LengthSpec, MASKS, MaskSpec,
+    Sample, TokenRange, TokenizerKind, TokenizerSpec,
 };
 
 use crate::alignment::AlignmentColumn;
 use crate::genes::GeneColumn;
+use crate::masking::mask;
 use crate::table::{Column, Contacts, NO_LABEL, Numbers, Table, TokenLabels, Values};
 use crate::tokenizer::Tokenizer;
 
@@ -71,6 +72,8 @@ impl Counted {
 enum Source {
     Length(usize),
     Fixed(TokenColumn),
+    Along(TokenColumn),
+    Masked { of: Box<Source>, masking: MaskSpec, chosen: bool },
     AllCounts(Arc<GeneColumn>, u64),
     TokenCounts(Arc<GeneColumn>),
     TokenTotals(Arc<GeneColumn>),
@@ -152,7 +155,24 @@ impl InputBuilder {
         let mut warnings: Vec<Diagnostic> = encoded.iter().flat_map(|(_, genes)| genes.warnings.clone()).collect();
         let mut sources = Vec::with_capacity(inputs.len());
         for input in inputs {
-            let source = match &input.source {
+            let (plain, masked) = match &input.source {
+                InputSource::Masked { of, masking } => (of.as_ref(), Some((masking, false))),
+                InputSource::Chosen { of, masking } => (of.as_ref(), Some((masking, true))),
+                other => (other, None),
+            };
+            let source = match plain {
+                InputSource::Masked { .. } | InputSource::Chosen { .. } => {
+                    return Err(Diagnostic::error("E0534", format!("input `{}` is masked twice", input.name)));
+                }
+                InputSource::TokensAlong { length, column } => {
+                    let (Some(spec), Some(Counted::Text(beside))) = (lengths.get(length.0 as usize), columns.get(length.0 as usize)) else {
+                        return Err(Diagnostic::error("E0534", format!("the plan has no length {} of text", length.0)));
+                    };
+                    let column = table.require(column)?;
+                    let tokens = TokenColumn::new(table, column, tokenizer(spec.tokenizer)?, spec.max_length)?;
+                    tokens.check_beside(beside, &spec.column, column, table)?;
+                    Source::Along(tokens)
+                }
                 InputSource::Tokens { length } if (length.0 as usize) < columns.len() => Source::Length(length.0 as usize),
                 InputSource::Tokens { length } => {
                     return Err(Diagnostic::error(
@@ -203,6 +223,10 @@ impl InputBuilder {
                     _ => return Err(wrong_kind(&input.name, column, "several numbers")),
                 },
             };
+            let source = match masked {
+                Some((masking, chosen)) => Source::Masked { of: Box::new(source), masking: masking.clone(), chosen },
+                None => source,
+            };
             sources.push((input.name.clone(), source));
         }
         Ok(Self { rows: table.rows(), lengths: columns, inputs: sources, truncations, warnings })
@@ -233,14 +257,30 @@ impl InputBuilder {
         &self.warnings
     }
 
+    /// The token ids of some rows one after another, and how many each has; none of what is no tokens.
+    fn tokens(&self, source: &Source, rows: &[u64]) -> (Vec<i32>, Vec<u64>) {
+        match source {
+            Source::Length(length) => {
+                let column = &self.lengths[*length];
+                (column.gather(rows), rows.iter().map(|row| column.count(*row)).collect())
+            }
+            Source::Fixed(column) | Source::Along(column) => (column.gather(rows), rows.iter().map(|row| column.count(*row)).collect()),
+            _ => Default::default(),
+        }
+    }
+
     /// The batch of some rows (numbers below [`InputBuilder::rows`]), in their order. `random` is the key of the step.
     pub fn batch(&self, rows: &[u64], random: u64) -> Batch {
         let samples = rows.iter().map(|row| Sample { key: *row, lengths: self.lengths(*row) }).collect();
         let mut inputs = BTreeMap::new();
         for (name, source) in &self.inputs {
             let data = match source {
-                Source::Length(length) => InputData::I32(self.lengths[*length].gather(rows)),
-                Source::Fixed(column) => InputData::I32(column.gather(rows)),
+                Source::Length(_) | Source::Fixed(_) | Source::Along(_) => InputData::I32(self.tokens(source, rows).0),
+                Source::Masked { of, masking, chosen } => {
+                    let (mut ids, counts) = self.tokens(of, rows);
+                    let which = mask(&mut ids, rows, counts.into_iter(), masking, random);
+                    InputData::I32(if *chosen { which } else { ids })
+                }
                 Source::AllCounts(column, genes) => InputData::F32(column.dense(rows, *genes)),
                 Source::TokenCounts(column) => InputData::F32(column.counts(rows)),
                 Source::TokenTotals(column) => InputData::F32(column.totals(rows)),
@@ -367,6 +407,7 @@ impl TokenColumn {
             let mut chunk = Chunk { ids: Vec::new(), counts: Vec::new(), full: Vec::new() };
             for row in first..(first + size).min(texts.len()) {
                 let before = chunk.ids.len();
+                check_masks(table, column, row, texts.value(row), tokenizer)?;
                 let full = tokenizer.encode_into(texts.value(row), max_length, true, &mut chunk.ids).map_err(|unknown| {
                     let place = table.places().describe(row as u64);
                     Diagnostic::error(
@@ -439,6 +480,16 @@ impl TokenColumn {
         ids
     }
 
+    /// Every row must have as many tokens as it has in the column `beside`.
+    fn check_beside(&self, beside: &Self, name: &str, column: &Column, table: &Table) -> Result<(), Diagnostic> {
+        let Some(row) = (0..self.full.len()).find(|row| self.full[*row] != beside.full[*row]) else { return Ok(()) };
+        let place = table.places().describe(row as u64);
+        let (own, other) = (self.full[row], beside.full[row]);
+        let message =
+            format!("{place}: column `{}` has {own} tokens, and `{name}`, which it is compared with, has {other}", column.spec.header);
+        Err(Diagnostic::error("E0573", message).help("both sequences have one token for each position; correct the row"))
+    }
+
     fn check_count(&self, expected: u64, column: &Column, table: &Table) -> Result<(), Diagnostic> {
         let Some(row) = self.full.iter().position(|count| *count != expected) else { return Ok(()) };
         let place = table.places().describe(row as u64);
@@ -448,6 +499,20 @@ impl TokenColumn {
         );
         Err(Diagnostic::error("E0532", message).help("unknown or white-space characters change the number of tokens; correct the row"))
     }
+}
+
+/// A mask in a sequence of letters must be one that the tokenizer knows, since its own letters would be read otherwise.
+fn check_masks(table: &Table, column: &Column, row: usize, text: &str, tokenizer: &Tokenizer) -> Result<(), Diagnostic> {
+    if !matches!(column.spec.kind, ColumnKind::Sequence { alphabet, .. } if alphabet != Alphabet::Text) {
+        return Ok(());
+    }
+    let Some(mask) = MASKS.iter().find(|mask| text.contains(**mask) && !tokenizer.knows(mask)) else { return Ok(()) };
+    let place = table.places().describe(row as u64);
+    let message = format!("{place}, column `{}`: tokenizer `{}` has no `{mask}`", column.spec.header, tokenizer.name());
+    Err(Diagnostic::error("E0574", message).help(match MASKS.iter().find(|other| tokenizer.knows(other)) {
+        Some(own) => format!("its mask is written `{own}`"),
+        None => "use a backbone that was trained with masks".to_owned(),
+    }))
 }
 
 /// What the length's policy says about rows that were cut.

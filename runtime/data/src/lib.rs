@@ -14,6 +14,7 @@ mod batches;
 mod capacity;
 mod genes;
 mod inputs;
+mod masking;
 mod metrics;
 mod profile;
 mod split;

@@ -22,19 +22,19 @@ pub fn section(record: &Record, id: usize, open: bool) -> String {
     let (predictions, mut notes) = predictions::figures(record);
     notes.splice(0..0, record.notes.iter().cloned());
     for note in &notes {
-        let _ = write!(html, "<p class=\"note warn\">{}</p>\n", escape(note));
+        let _ = writeln!(html, "<p class=\"note warn\">{}</p>", escape(note));
     }
     html.push_str(&facts(record));
     let charts = charts(record);
     if !charts.is_empty() {
-        let _ = write!(html, "<h3>Training</h3><div class=\"charts\">{charts}</div>\n");
+        let _ = writeln!(html, "<h3>Training</h3><div class=\"charts\">{charts}</div>");
     }
     if !predictions.is_empty() {
-        let _ = write!(html, "<h3>Predictions</h3><div class=\"charts\">{predictions}</div>\n");
+        let _ = writeln!(html, "<h3>Predictions</h3><div class=\"charts\">{predictions}</div>");
     }
     html.push_str(&memory(record));
     if let Some(program) = &record.program {
-        let _ = write!(html, "<h3>Experiment</h3><pre class=\"program\"><code>{}</code></pre>\n", highlight(program));
+        let _ = writeln!(html, "<h3>Experiment</h3><pre class=\"program\"><code>{}</code></pre>", highlight(program));
     }
     html.push_str("</details>\n");
     html

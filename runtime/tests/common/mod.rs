@@ -128,6 +128,14 @@ pub fn tuned_classifier(options: &str, rewrite: &str, train: &str) -> String {
     format!("use std::backbones::aido_dna_debug\nuse std::rewrites::{{dora, ia3, lora}}\n{text}")
 }
 
+/// A masked language model of [`write_table`]'s sequences, which masks tokens anew whenever it trains on a row.
+pub fn masked_language_model(train: &str) -> String {
+    let text = program("linear(outputs = 16)", "masked_lm(values, table.sequence)", train);
+    let flow = "table.sequence |> mask_tokens() |> aido_dna_debug(hidden = 16, ffn = 16, layers = 1) |>";
+    let text = text.replace("table.sequence |> dna_onehot |>", flow);
+    format!("use std::adapters::linear\nuse std::backbones::aido_dna_debug\nuse std::tasks::masked_lm\n{text}")
+}
+
 /// A regression without dropout, by plain gradient descent.
 pub fn descent(lr: &str, train: &str) -> String {
     let train = format!("optimizer = descent(lr = {lr})\n    {train}");

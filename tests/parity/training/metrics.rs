@@ -36,11 +36,24 @@ pub fn check_metrics(
             let named = specs.iter().map(|spec| (spec, own.strip_prefix(spec.name.as_str()).unwrap_or("?")));
             let named = named.filter(|(_, rest)| rest.is_empty() || rest.starts_with('_'));
             let (spec, part) = named.max_by_key(|(spec, _)| spec.name.len()).ok_or_else(|| format!("the task has no metric `{own}`"))?;
-            of_rows(spec, part.strip_prefix('_'), training, batches)?
+            match spec.kind {
+                MetricKind::Ratio => of_batches(spec, training, batches)?,
+                _ => of_rows(spec, part.strip_prefix('_'), training, batches)?,
+            }
         };
         account.close(&format!("{what}: {name}"), &[found], &[real(value)?], tolerance);
     }
     Ok(())
+}
+
+/// The average over the batches of a ratio of sums, as the reference's metrics that it averages itself.
+fn of_batches(spec: &MetricSpec, training: &mut Training, batches: &[Rows]) -> Outcome<f64> {
+    let mut total = 0.0;
+    for rows in batches {
+        let sums = training.evaluate(rows, &[&spec.prediction, &spec.target])?;
+        total += sums[0].iter().sum::<f64>() / sums[1].iter().sum::<f64>();
+    }
+    Ok(total / batches.len() as f64)
 }
 
 /// A metric of the task, or its `part`: that of one label or output.

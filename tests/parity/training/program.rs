@@ -13,25 +13,29 @@ pub const ROWS: &str = "rows.tsv";
 const INITIAL_ADAPTER: &str = "peft_init";
 /// The column of labels.
 pub const LABELS: &str = "labels";
+/// The column of what masked sequences were.
+const TARGETS: &str = "target_sequences";
 
 /// An experiment with the table that it reads.
 pub struct Program {
     pub text: String,
     /// The columns of sequences, one for each backbone: their names in the case's batches.
     pub sequences: Vec<String>,
-    /// The fusion, if there is one, and the adapter.
+    /// The fusion, if there is one, and the adapter, if the backbone's own head is not used.
     pub calls: Vec<Call>,
+    /// The column that the task compares with: its name in the case's batches.
+    pub label: &'static str,
 }
 
 impl Program {
-    /// Name of the adapter, which is the path of the raw predictions.
-    pub fn adapter(&self) -> &str {
-        self.calls.last().map_or("", |call| call.name)
+    /// The path of the raw predictions: the adapter, or the head of the backbone.
+    pub fn predictions(&self) -> &str {
+        self.calls.last().map_or("encoder0.head", |call| call.name)
     }
 
     /// The names of the table's columns.
     pub fn header(&self) -> Vec<String> {
-        self.sequences.iter().cloned().chain([LABELS.to_owned()]).collect()
+        self.sequences.iter().cloned().chain([self.label.to_owned()]).collect()
     }
 }
 
@@ -49,13 +53,19 @@ pub fn program(spec: &Json) -> Outcome<Program> {
         .iter()
         .zip(&sequences)
         .enumerate()
-        .map(|(number, (backbone, column))| Backbone::new(number, backbone, letters(spec, column)?, has_empty(spec, column)))
+        .map(|(number, (backbone, column))| {
+            Backbone::new(number, backbone, letters(spec, column)?, has_empty(spec, column), spec["adapter"].is_null())
+        })
         .collect::<Outcome<Vec<_>>>()?;
-    let task = Task::new(spec)?;
+    let task = Task::new(spec, backbones.first().map_or("", |backbone| &backbone.column))?;
     let mut options = spec["adapter"].clone();
-    options["out_features"] = Json::from(task.outputs);
-    let class = spec["adapter"]["class"].as_str().ok_or("the case has no adapter")?;
-    let mut calls = adapters::calls(class, &options)?;
+    let mut calls = match spec["adapter"]["class"].as_str() {
+        None => Vec::new(),
+        Some(class) => {
+            options["out_features"] = Json::from(task.outputs);
+            adapters::calls(class, &options)?
+        }
+    };
     if spec["task_kwargs"].get("adapter_dim_multiplier").is_some_and(|times| times == 2) {
         calls.insert(0, adapters::outer_concat());
     }
@@ -74,14 +84,15 @@ pub fn program(spec: &Json) -> Outcome<Program> {
     let flows: Vec<String> = sequences.iter().enumerate().map(|(number, name)| format!("rows.{name} |> encoder{number}")).collect();
     let flow = calls.iter().fold(format!("({})", flows.join(", ")), |flow, call| format!("{flow} |> {}", call.text()));
     let text = format!(
-        "{}\ndata rows = table(\"{ROWS}\") {{\n{columns}  {LABELS}: {}\n}}\n\n\
+        "{}\ndata rows = table(\"{ROWS}\") {{\n{columns}  {}: {}\n}}\n\n\
          experiment {EXPERIMENT} {{\n{encoders}  prediction = {flow}\n  task = {}\n{}}}\n",
         imports.concat(),
+        task.label,
         task.column,
         task.call,
         train(spec, schedule)?,
     );
-    Ok(Program { text, sequences, calls })
+    Ok(Program { text, sequences, calls, label: task.label })
 }
 
 /// Has a column sequences without letters?
@@ -107,13 +118,18 @@ struct Backbone {
 
 impl Backbone {
     /// `nucleotides` is `dna` or `rna`, for a family that reads either; `empty`, whether the column has sequences without letters.
-    fn new(number: usize, spec: &Json, nucleotides: &str, empty: bool) -> Outcome<Self> {
-        let (name, column) = match (spec["family"].as_str(), nucleotides) {
-            (Some("rnabert"), "rna") => ("aido_rna", "rna"),
-            (Some("rnabert"), _) => ("aido_dna", "dna"),
-            (Some("fm4bio"), _) => ("aido_protein", "protein"),
-            (Some("esm2"), _) => ("esm2", "protein"),
-            (other, _) => return Err(format!("the family {other:?} is not known")),
+    /// `with_head`, whether the backbone's own head is used.
+    fn new(number: usize, spec: &Json, nucleotides: &str, empty: bool, with_head: bool) -> Outcome<Self> {
+        let (name, column) = match (spec["family"].as_str(), nucleotides, with_head) {
+            (Some("rnabert"), "rna", false) => ("aido_rna", "rna"),
+            (Some("rnabert"), "rna", true) => ("aido_rna_masked_lm", "rna"),
+            (Some("rnabert"), _, false) => ("aido_dna", "dna"),
+            (Some("rnabert"), _, true) => ("aido_dna_masked_lm", "dna"),
+            (Some("fm4bio"), _, false) => ("aido_protein", "protein"),
+            (Some("fm4bio"), _, true) => ("aido_protein_masked_lm", "protein"),
+            (Some("esm2"), _, false) => ("esm2", "protein"),
+            (Some("esm2"), _, true) => ("esm2_masked_lm", "protein"),
+            (other, ..) => return Err(format!("the family {other:?} is not known")),
         };
         let folder = spec["path"].as_str().ok_or("the backbone has no folder")?;
         let mut options = vec![format!("weights = folder(\"{folder}\")")];
@@ -146,21 +162,30 @@ struct Task {
     /// Its declaration in the library.
     name: &'static str,
     call: String,
-    /// The type of the column of labels.
+    /// The column of labels.
+    label: &'static str,
+    /// Its type.
     column: String,
     /// Outputs of the adapter.
     outputs: u64,
 }
 
 impl Task {
-    fn new(spec: &Json) -> Outcome<Self> {
+    /// `sequences` is the type of the column of sequences.
+    fn new(spec: &Json, sequences: &str) -> Outcome<Self> {
         let options = spec["task_kwargs"].as_object().cloned().unwrap_or_default();
         let number = |key: &str, default: u64| options.get(key).and_then(Json::as_u64).unwrap_or(default);
         let known = |names: &[&str]| match options.keys().find(|key| !names.contains(&key.as_str()) && *key != "backbone_order") {
             Some(other) => Err(format!("the option `{other}` of a task is not known")),
             None => Ok(()),
         };
+        let label = LABELS;
         match spec["task"].as_str() {
+            Some("MLM") => {
+                known(&[])?;
+                let call = format!("masked_lm(prediction.logits, rows.{TARGETS}, over = all)");
+                Ok(Self { name: "masked_lm", call, label: TARGETS, column: sequences.to_owned(), outputs: 0 })
+            }
             Some("SequenceRegression" | "MMSequenceRegression") => {
                 known(&["num_outputs", "loss_func"])?;
                 let outputs = number("num_outputs", 1);
@@ -172,7 +197,7 @@ impl Task {
                 };
                 let call = format!("regression(prediction, rows.{LABELS}, loss = {loss})");
                 let column = if outputs == 1 { "real".to_owned() } else { format!("real(count = {outputs})") };
-                Ok(Self { name: "regression", call, column, outputs })
+                Ok(Self { name: "regression", call, label, column, outputs })
             }
             Some("SequenceClassification") => {
                 known(&["n_classes", "multilabel"])?;
@@ -182,18 +207,24 @@ impl Task {
                     _ => ("classification", "class"),
                 };
                 let column = format!("{kind}({})", class_names(outputs));
-                Ok(Self { name, call: format!("{name}(prediction, rows.{LABELS})"), column, outputs })
+                Ok(Self { name, call: format!("{name}(prediction, rows.{LABELS})"), label, column, outputs })
             }
             Some("TokenClassification") => {
                 known(&["n_classes"])?;
                 let outputs = number("n_classes", 2);
                 let column = format!("class({}, each = sequences)", class_names(outputs));
-                Ok(Self { name: "token_classification", call: format!("token_classification(prediction, rows.{LABELS})"), column, outputs })
+                Ok(Self {
+                    name: "token_classification",
+                    call: format!("token_classification(prediction, rows.{LABELS})"),
+                    label,
+                    column,
+                    outputs,
+                })
             }
             Some("PairwiseTokenClassification") => {
                 known(&["adapter_dim_multiplier"])?;
                 let call = format!("contact_prediction(prediction, rows.{LABELS})");
-                Ok(Self { name: "contact_prediction", call, column: "contacts(each = sequences)".to_owned(), outputs: 2 })
+                Ok(Self { name: "contact_prediction", call, label, column: "contacts(each = sequences)".to_owned(), outputs: 2 })
             }
             other => Err(format!("the task {other:?} is not known")),
         }

@@ -9,7 +9,7 @@ use mgx_tests::golden::{Case, strings};
 use mgx_tests::{Outcome, shown};
 use serde_json::Value as Json;
 
-use super::program::{LABELS, Program, ROWS};
+use super::program::{Program, ROWS};
 
 /// The samples of a batch: their rows in the table.
 pub type Rows = Vec<u64>;
@@ -25,18 +25,18 @@ impl RowTable {
     pub fn new(case: &Case, program: &Program) -> Outcome<(Self, Vec<Rows>, Vec<Rows>)> {
         let mut table = Self { header: program.header(), lines: Vec::new() };
         let spec = &case.spec["spec"];
-        let train = table.take_all(&spec["batches"], &program.sequences)?;
-        let evaluation = table.take_all(&spec["eval_batches"], &program.sequences)?;
+        let train = table.take_all(&spec["batches"], program)?;
+        let evaluation = table.take_all(&spec["eval_batches"], program)?;
         Ok((table, train, evaluation))
     }
 
-    fn take_all(&mut self, batches: &Json, sequences: &[String]) -> Outcome<Vec<Rows>> {
-        batches.as_array().ok_or("the case has no batches")?.iter().map(|batch| self.take(batch, sequences)).collect()
+    fn take_all(&mut self, batches: &Json, program: &Program) -> Outcome<Vec<Rows>> {
+        batches.as_array().ok_or("the case has no batches")?.iter().map(|batch| self.take(batch, program)).collect()
     }
 
-    fn take(&mut self, batch: &Json, sequences: &[String]) -> Outcome<Rows> {
-        let columns = sequences.iter().map(|key| strings(&batch[key])).collect::<Outcome<Vec<_>>>()?;
-        let labels = batch[LABELS].as_array().ok_or("a batch has no labels")?;
+    fn take(&mut self, batch: &Json, program: &Program) -> Outcome<Rows> {
+        let columns = program.sequences.iter().map(|key| strings(&batch[key])).collect::<Outcome<Vec<_>>>()?;
+        let labels = batch[program.label].as_array().ok_or("a batch has no labels")?;
         let first = self.lines.len() as u64;
         for (row, label) in labels.iter().enumerate() {
             let text = |column: &Vec<String>| column.get(row).cloned().ok_or_else(|| format!("a batch has no sequence {row}"));

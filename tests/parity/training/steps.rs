@@ -56,7 +56,7 @@ impl Training {
             None => Ok(Some(state.get(&reference_name(program, param))?.f32())),
         };
         network.fill(initial)?;
-        let node = result_of(&network, program.adapter())?;
+        let node = result_of(&network, program.predictions())?;
         network.elaborated.graph.outputs.push(Output { name: RAW.to_owned(), node });
         let with_dropout = elaborate(&world, PROGRAM, &[], EXPERIMENT, true).map_err(|_| "the experiment does not check for training")?;
         let experiment = &network.elaborated;

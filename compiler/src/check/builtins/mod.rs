@@ -13,7 +13,7 @@ use mgx_ir::plan::{Alphabet, Init};
 
 use super::Checker;
 use super::expr::Scope;
-use super::value::{AxisRef, Tensor, Value};
+use super::value::{AxisRef, Column, Masking, Tensor, Value};
 use crate::syntax::ast::{Arg, Expr, ExprKind};
 
 /// Names of all functions, for look-up and suggestions.
@@ -48,6 +48,8 @@ pub const NAMES: &[&str] = &[
     "len",
     "log",
     "lower",
+    "mask_tokens",
+    "masked",
     "max",
     "merge",
     "min",
@@ -113,6 +115,7 @@ fn signature(name: &str) -> (&'static [&'static str], usize) {
         "route" => (&[], 3),
         "slice" => (&["from"], 1),
         "windows" => (&["stride", "dilation", "before", "fill"], 1),
+        "mask_tokens" => (&["rate", "keep", "random"], 1),
         "folder" => (&["file"], 1),
         "hub" => (&["revision", "file"], 1),
         "concat" | "steps" => (&[], usize::MAX),
@@ -206,6 +209,11 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
             let axis = axis_value(checker, given, 0)?;
             Some(Value::Tensor(checker.positions(axis)))
         }
+        "masked" => {
+            let axis = axis_value(checker, given, 0)?;
+            checker.masked(axis, given.span).map(Value::Tensor)
+        }
+        "mask_tokens" => mask_tokens(checker, given, scope),
         "size" => {
             let axis = axis_value(checker, given, 0)?;
             let size = checker.axis_size(axis);
@@ -251,6 +259,21 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
         }
         _ => None,
     }
+}
+
+/// `mask_tokens(table.column, rate = 0.15, keep = 0.1, random = 0.1)`.
+fn mask_tokens(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -> Option<Value> {
+    let Some((Value::Column(column), _)) = given.positional.first().cloned() else {
+        return wrong(checker, given, "a column of sequences");
+    };
+    let mut share = |checker: &mut Checker<'_>, given: &mut Given<'_>, name: &str, default: f64, most: f64| match given.take(name) {
+        Some(arg) => checker.number_in(&arg.value, scope, 0.0, most),
+        None => Some(default.min(most)),
+    };
+    let rate = share(checker, given, "rate", 0.15, 1.0)?;
+    let keep = share(checker, given, "keep", 0.1, 1.0)?;
+    let random = share(checker, given, "random", 0.1, 1.0 - keep)?;
+    Some(Value::Column(Column { masking: Some(Masking { rate, keep, random, span: given.span }), ..column }))
 }
 
 /// `route(x, chosen, parts)`.

@@ -37,7 +37,7 @@ pub enum Targets<'a> {
     Classes(&'a [i32]),
     /// A 0 or a 1 for each label, `width` for each item.
     Labels(&'a [f64]),
-    /// `width` numbers for each item.
+    /// `width` numbers for each item. Of [`MetricKind::Ratio`] what each item counts.
     Real(&'a [f64]),
     /// For each pair of letters, row after row, whether they are in contact (1). The samples' items are all their pairs.
     Contacts(&'a [i32]),
@@ -76,6 +76,8 @@ enum Prepared {
     Numbers(Vec<Pairs>),
     /// The value of each sample, of which the metric is the mean.
     Samples(Vec<Option<f64>>),
+    /// Sums with what they are divided by.
+    Ratio(Vec<(f64, f64)>),
 }
 
 impl Metric {
@@ -139,6 +141,7 @@ impl Metric {
             Prepared::Confusion(confusion) => confusion.value(self.kind, weights),
             Prepared::Labels(labels) => classes::of_labels(self.kind, labels, weights),
             Prepared::Rankings(rankings) => ranking::mean(self.kind, rankings, weights),
+            Prepared::Ratio(terms) => ratio(terms, weights),
             Prepared::Numbers(outputs) => mean(outputs.iter().map(|output| output.value(self.kind, weights))),
             Prepared::Samples(_) => undefined("it is a metric of samples"),
         }
@@ -178,7 +181,7 @@ impl Metric {
 }
 
 fn prepare(kind: MetricKind, values: &[f32], width: usize, targets: Targets) -> Result<Prepared, Undefined> {
-    use MetricKind::{Accuracy, Auprc, Auroc, F1, Mae, Mcc, Mse, Pearson, R2, Spearman};
+    use MetricKind::{Accuracy, Auprc, Auroc, F1, Mae, Mcc, Mse, Pearson, R2, Ratio, Spearman};
     match (kind, targets) {
         (Accuracy | F1 | Mcc, Targets::Classes(targets)) => Ok(Prepared::Confusion(Confusion::new(values, width, targets)?)),
         (Auroc | Auprc, Targets::Classes(targets)) => Ok(Prepared::Rankings(ranking::of_classes(values, width, targets)?)),
@@ -187,6 +190,9 @@ fn prepare(kind: MetricKind, values: &[f32], width: usize, targets: Targets) -> 
         }
         (Auroc | Auprc, Targets::Labels(targets)) => {
             Ok(Prepared::Rankings((0..width).map(|label| Ranking::of_label(values, width, label, targets)).collect()))
+        }
+        (Ratio, Targets::Real(counts)) => {
+            Ok(Prepared::Ratio(values.iter().map(|value| f64::from(*value)).zip(counts.iter().copied()).collect()))
         }
         (Mse | Mae | R2 | Pearson | Spearman, Targets::Real(targets)) => {
             Ok(Prepared::Numbers((0..width).map(|output| Pairs::new(kind, values, width, output, targets)).collect()))
@@ -211,6 +217,13 @@ fn of_contacts(kind: MetricKind, values: &[f32], targets: &[i32], items: Option<
         return undefined("the pairs of a sequence make no square");
     }
     Ok(Prepared::Samples(contacts::precisions(values, targets, &sides, divisor)))
+}
+
+/// A sum divided by another, both over all items.
+fn ratio(terms: &[(f64, f64)], weights: &[f64]) -> Result<f64, Undefined> {
+    let sum = |of: fn(&(f64, f64)) -> f64| terms.iter().zip(weights).map(|(term, weight)| of(term) * weight).sum::<f64>();
+    let count = sum(|(_, count)| *count);
+    if count == 0.0 { undefined("there is nothing to count") } else { Ok(sum(|(value, _)| *value) / count) }
 }
 
 /// The mean of several values.

@@ -1,6 +1,6 @@
 //! The letters of each alphabet, and what a wrong letter suggests.
 
-use mgx_ir::plan::Alphabet;
+use mgx_ir::plan::{Alphabet, MASKS};
 
 /// Which bytes are letters of an alphabet. Upper and lower case are both allowed.
 pub(super) struct Letters {
@@ -36,9 +36,24 @@ impl Letters {
 
     /// The first character that is not a letter.
     pub fn check(&self, text: &str) -> Option<WrongLetter> {
-        let wrong = text.bytes().position(|byte| !self.allowed[usize::from(byte)])?;
-        // All letters are ASCII, so `wrong` is a character boundary and everything before it is one byte per character.
-        text[wrong..].chars().next().map(|character| WrongLetter { character, position: wrong + 1 })
+        let mut start = 0;
+        loop {
+            // All letters and masks are ASCII, so `wrong` is a character boundary and everything before it is one byte per character.
+            let wrong = start + text.as_bytes()[start..].iter().position(|byte| !self.allowed[usize::from(*byte)])?;
+            match MASKS.iter().find(|mask| self.alphabet != Alphabet::Alignment && text[wrong..].starts_with(**mask)) {
+                Some(mask) => start = wrong + mask.len(),
+                None => return text[wrong..].chars().next().map(|character| WrongLetter { character, position: wrong + 1 }),
+            }
+        }
+    }
+
+    /// How many letters a text has that was checked; a mask is one.
+    pub fn count(&self, text: &str) -> u64 {
+        if self.alphabet == Alphabet::Text {
+            return text.chars().count() as u64;
+        }
+        let masks: usize = MASKS.iter().map(|mask| text.matches(mask).count() * (mask.len() - 1)).sum();
+        (text.len() - masks) as u64
     }
 
     pub fn name(&self) -> &'static str {
@@ -73,7 +88,9 @@ impl Letters {
         } else if self.alphabet != Alphabet::Protein && matches!(character, '-' | '.' | '*') {
             format!("gaps and stops are not letters of {name}; remove them")
         } else if character == '[' || character == '<' {
-            format!("tokens such as [MASK] are not letters of {name}; declare the column text to pass them to the tokenizer")
+            format!(
+                "of the tokens that are no letters of {name} only [MASK] and <mask> may stand in a sequence; declare the column text to pass others"
+            )
         } else {
             "correct the sequence, or remove the row".to_owned()
         }
@@ -93,6 +110,9 @@ mod tests {
         assert_eq!(Letters::new(Alphabet::Protein).check("MK1"), Some(WrongLetter { character: '1', position: 3 }));
         assert_eq!(Letters::new(Alphabet::Dna).check("ACé"), Some(WrongLetter { character: 'é', position: 3 }));
         assert_eq!(Letters::new(Alphabet::Text).check("anything ü"), None);
+        let dna = Letters::new(Alphabet::Dna);
+        assert_eq!((dna.check("[MASK]AC<mask>"), dna.count("[MASK]AC<mask>")), (None, 4));
+        assert_eq!(dna.check("A[MASK][CLS]"), Some(WrongLetter { character: '[', position: 8 }));
     }
 
     #[test]

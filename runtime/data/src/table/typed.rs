@@ -128,7 +128,7 @@ fn check_sequences(values: &LargeStringArray, alphabet: Alphabet, length: Option
             continue;
         }
         if let Some(expected) = length {
-            let found = if alphabet == Alphabet::Text { text.chars().count() } else { text.len() } as u64;
+            let found = letters.count(text);
             if found != expected {
                 report.wrong(row, |place| {
                     Diagnostic::error("E0515", format!("{place}: the sequence has {found} letters, and {expected} are promised"))

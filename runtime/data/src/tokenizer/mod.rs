@@ -93,6 +93,11 @@ impl Tokenizer {
         &self.name
     }
 
+    /// Is a text an entry of the vocabulary?
+    pub fn knows(&self, token: &str) -> bool {
+        self.vocabulary.iter().any(|other| other == token)
+    }
+
     /// Number of entries of the vocabulary.
     pub fn vocabulary_size(&self) -> usize {
         self.vocabulary.len()
