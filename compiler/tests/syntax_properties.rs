@@ -206,19 +206,6 @@ fn lone_expressions() {
     assert_eq!(read("\"x"), ("<error>".to_owned(), vec!["E0103"]));
 }
 
-#[test]
-fn long_files_take_time_in_proportion() {
-    let unit = SAMPLES[0].replace("splice_sites", "again");
-    let time = |text: &str| {
-        let started = std::time::Instant::now();
-        assert_eq!(text_of(&parse(FILE, text).tree).len(), text.len());
-        started.elapsed().as_secs_f64()
-    };
-    let (short, long) = (unit.repeat(20), unit.repeat(160));
-    let (short_s, long_s) = ((0..3).map(|_| time(&short)).fold(f64::INFINITY, f64::min), time(&long));
-    assert!(long_s < 8.0 * 4.0 * short_s, "{short_s} s for one, {long_s} s for eight times as much");
-}
-
 fn word() -> impl Strategy<Value = String> {
     let words = [
         "module",

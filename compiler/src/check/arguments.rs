@@ -224,7 +224,7 @@ impl Checker<'_> {
                     self.mismatch(name, "the name of an axis", &other, ty, span);
                     return Value::Error;
                 }
-                ("class" | "labels" | "contacts" | "real", other) => {
+                ("class" | "labels" | "contacts" | "real" | "tokens", other) => {
                     self.mismatch(name, "a label column", &other, ty, span);
                     return Value::Error;
                 }
@@ -257,7 +257,7 @@ impl Checker<'_> {
             TypeExprKind::Record(fields) => return fields.iter().all(|(_, ty)| self.known_type(ty)),
             TypeExprKind::Error => return false,
             TypeExprKind::Named { name, axes: Some(_), .. }
-                if ["f", "i", "b", "Tokens", "class", "labels", "contacts", "real"].contains(&name.text.as_str()) =>
+                if ["f", "i", "b", "Tokens", "class", "labels", "contacts", "real", "tokens"].contains(&name.text.as_str()) =>
             {
                 return true;
             }

@@ -15,7 +15,7 @@ fn add_loss(case: &Case) -> Option<(GraphBuilder, NodeId)> {
     for node in &mut graph.nodes {
         // Its gradient is that of what it rounds, not of its steps.
         if node.op == Op::Unary(UnaryOp::Bf16) {
-            node.op = Op::Cast;
+            node.op = Op::Permute;
         }
     }
     let mut b = GraphBuilder::from_graph(graph);
