@@ -71,9 +71,11 @@ pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) 
         report::line(format_args!("parameters: {source}"));
     }
     let predicted = if matches!(stage, None | Some(Stage::Predict)) { prediction_rows(&session, on.as_deref())? } else { Vec::new() };
-    let forecast = if fits || !trains {
+    // The other stages only read a run, whose own figures stay.
+    let whole = fits || !trains;
+    let forecast = if whole {
         let done = if options.resume { run.steps_done()? } else { 0 };
-        Some(session.forecast(done, &predicted)?)
+        session.forecast(done, &predicted)?
     } else {
         None
     };
@@ -109,7 +111,7 @@ pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) 
         }
     }
     resources::print_measured(&mut resources, started.elapsed());
-    if forecast.is_some() {
+    if whole {
         run.write_resources(&resources)?;
     }
     report::line(format_args!("results are in {}", run.path().display()));

@@ -13,6 +13,9 @@ use crate::session::Session;
 /// Batches that are computed at most, and seconds after which there are enough.
 const BATCHES: usize = 6;
 const ENOUGH: f64 = 0.5;
+/// A batch is computed for the forecast alone only where this many are ahead, or where it is no more work than this: it must not cost what it foretells.
+const AHEAD: u64 = 20;
+const LITTLE_FLOPS: u64 = 2_000_000_000;
 
 /// What a run is expected to take.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -26,17 +29,25 @@ pub struct Forecast {
 impl Session {
     /// Measures batches of the training and of the evaluation, or of the prediction where nothing is trained, and reckons by tokens what all of them take.
     /// An update of the parameters is reckoned by the time of reading their gradients once. Nothing changes but the gradients, which a step begins by
-    /// clearing. `done`: steps that an earlier process did; `predicted`: the rows to predict.
+    /// clearing. `done`: steps that an earlier process did; `predicted`: the rows to predict. None where there are so few and so large batches that
+    /// measuring one would be much of the work.
     ///
     /// # Errors
     /// As [`Session::fit`] and [`Session::predict`].
-    pub fn forecast(&mut self, done: u64, predicted: &[u64]) -> Result<Forecast, Diagnostic> {
+    pub fn forecast(&mut self, done: u64, predicted: &[u64]) -> Result<Option<Forecast>, Diagnostic> {
         let Some(spec) = self.plan.train.clone() else {
+            let ahead = evaluation_batches(self.plan.batch, predicted, |row| self.data.cost(row)).len() as u64;
+            if ahead < AHEAD && self.plan.flops_forward > LITTLE_FLOPS {
+                return Ok(None);
+            }
             let rate = self.seconds_per_token(Stage::Predict, predicted)?;
-            return Ok(Forecast { seconds: rate * self.tokens(predicted) as f64, steps: 0 });
+            return Ok(Some(Forecast { seconds: rate * self.tokens(predicted) as f64, steps: 0 }));
         };
         let plan = self.epochs(&spec)?;
         let steps = plan.total_steps.saturating_sub(done);
+        if steps * spec.accumulate.max(1) < AHEAD && self.plan.flops_step > LITTLE_FLOPS {
+            return Ok(None);
+        }
         let batches = self.batches(&plan, 0);
         let rows: Vec<u64> = batches.iter().flatten().copied().collect();
         let per_epoch = (batches.len() as u64).div_ceil(spec.accumulate.max(1)).max(1);
@@ -50,7 +61,7 @@ impl Session {
         let sample = [&plan.valid_rows, &test].into_iter().find(|rows| !rows.is_empty()).cloned().unwrap_or_default();
         let evaluate = self.seconds_per_token(Stage::Evaluate, &sample)? * evaluated;
         let update = self.update_seconds()? * steps as f64;
-        Ok(Forecast { seconds: train + evaluate + update, steps })
+        Ok(Some(Forecast { seconds: train + evaluate + update, steps }))
     }
 
     fn tokens(&self, rows: &[u64]) -> u64 {
