@@ -163,10 +163,7 @@ impl Checker<'_> {
             self.needs_configuration(&handle.name.text, weights.as_ref().map_or(pending.span, |(_, span)| *span));
             return None;
         }
-        if self.config.is_some() {
-            let place = weights.as_ref().map_or(pending.span, |(_, span)| *span);
-            self.expected_settings(&backbone.body, &handle.name.text, place, &mut scope)?;
-        }
+        let place = weights.as_ref().map_or(pending.span, |(_, span)| *span);
         let (reads, reads_span) = self.backbone_input(&backbone.body, &handle.name, &mut scope)?;
         let tokenizer = self.backbone_tokenizer(&backbone.body, &handle.name, file)?;
         let of_genes = matches!(self.experiment.tokenizers[tokenizer].kind, TokenizerKind::Genes { .. });
@@ -241,15 +238,17 @@ impl Checker<'_> {
             Some(tuning) => self.end_tuning(tuning, &name),
             None => Some(()),
         };
+        let mut expected = Some(());
         if let Some(instance) = &instance {
             self.check_vocabulary(instance, tokenizer, pending.span);
+            expected = self.expected_settings(&backbone.body, &handle.name.text, place, file, instance);
         }
         if let Some(emission) = self.emission.as_mut() {
             emission.network = None;
         }
         self.config = None;
         self.weights_folder = None;
-        tuned?;
+        tuned.and(expected)?;
         let instance = instance?;
         let asked = option("max_length").map_or(pending.span, |(_, span)| span);
         let max_length = self.within_positions(&backbone.body, &instance, max_length, asked)?;

@@ -7,7 +7,7 @@ use super::Checker;
 use super::builtins::json_value;
 use super::expr::Scope;
 use super::tokenizer::field_value;
-use super::value::Value;
+use super::value::{Instance, Value};
 use crate::syntax::ast::Body;
 
 /// A line of `expects`: `("hidden_act", "swiglu")`, with a list for several values, and a hint for all others.
@@ -19,10 +19,15 @@ struct Expected {
 
 impl Checker<'_> {
     /// Has every setting that the backbone's `expects` names one of its values in the configuration at hand? A setting that is not written has its default there,
-    /// and is not asked about. `span`: where the weights are named.
-    pub fn expected_settings(&mut self, body: &Body, name: &str, span: Span, scope: &mut Scope) -> Option<()> {
+    /// and is not asked about. In `expects` the network's own parameters have their values. `span`: where the weights are named; `file`: where the backbone stands.
+    pub fn expected_settings(&mut self, body: &Body, name: &str, span: Span, file: usize, instance: &Instance) -> Option<()> {
         let Some(expr) = field_value(body, "expects") else { return Some(()) };
-        let value = self.eval(expr, scope);
+        let config = match &self.config {
+            Some(config) => config.clone(),
+            None => return Some(()),
+        };
+        let mut scope = Scope { file, env: instance.env.borrow().clone(), experiment: false, instance: None };
+        let value = self.eval(expr, &mut scope);
         let lines: Option<Vec<Expected>> = match &value {
             Value::Error => return None,
             Value::List(items) => items.iter().map(line).collect(),
@@ -37,7 +42,6 @@ impl Checker<'_> {
             );
             return None;
         };
-        let config = self.config.clone()?;
         for Expected { key, values, help } in lines {
             let Some(found) = config.get(&key).filter(|found| !found.is_null()) else { continue };
             if json_value(found).is_some_and(|found| values.iter().any(|value| same(value, &found))) {
