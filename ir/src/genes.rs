@@ -42,7 +42,7 @@ mod tests {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let spec = TokenizerSpec {
             name: "genes".to_owned(),
-            kind: TokenizerKind::Genes { order: GeneOrder::All, names: list(&["", "B", "ENSG2", "ENSG2"]) },
+            kind: TokenizerKind::Genes { order: GeneOrder::All, names: list(&["", "B", "ENSG2", "ENSG2"]), normalized: false },
             casing: Casing::Keep,
             replace: Vec::new(),
             vocabulary: list(&["<cls>", "A", "B", "C"]),

@@ -13,9 +13,9 @@ impl Checker<'_> {
     /// The kind of a tokenizer whose vocabulary is a list of `genes` genes.
     pub fn gene_kind(&mut self, kind: &str, body: &Body, genes: usize, scope: &mut Scope) -> Option<TokenizerKind> {
         let known: &[&str] = match kind {
-            "all_genes" => &["kind", "vocabulary", "names"],
-            "expressed_genes" => &["kind", "vocabulary", "names", "appended", "appended_above", "multiple", "round", "total"],
-            _ => &["kind", "vocabulary", "names", "scale", "prefix", "suffix", "special"],
+            "all_genes" => &["kind", "vocabulary", "names", "expression"],
+            "expressed_genes" => &["kind", "vocabulary", "names", "expression", "appended", "appended_above", "multiple", "round", "total"],
+            _ => &["kind", "vocabulary", "names", "expression", "scale", "prefix", "suffix", "special"],
         };
         if let Some(other) = body.fields.iter().find(|field| !known.contains(&field.name.text.as_str())) {
             self.unknown_option(kind, &other.name, known.iter().copied());
@@ -32,7 +32,8 @@ impl Checker<'_> {
                 GeneOrder::Ranked { scale }
             }
         };
-        Some(TokenizerKind::Genes { order, names })
+        let normalized = self.word(body, "expression", &["counts", "normalized"], scope)?.as_deref() == Some("normalized");
+        Some(TokenizerKind::Genes { order, names, normalized })
     }
 
     fn expressed(&mut self, body: &Body, scope: &mut Scope) -> Option<GeneOrder> {

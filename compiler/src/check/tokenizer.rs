@@ -11,7 +11,7 @@ use crate::syntax::ast::{Body, Expr, ExprKind, Field, FieldKind, ItemKind};
 
 const FIELDS: [&str; 10] = ["kind", "definition", "vocabulary", "unknown", "separator", "case", "prefix", "suffix", "special", "replace"];
 /// Fields of tokenizers of counts alone.
-const GENE_FIELDS: [&str; 7] = ["names", "scale", "appended", "appended_above", "multiple", "round", "total"];
+const GENE_FIELDS: [&str; 8] = ["names", "expression", "scale", "appended", "appended_above", "multiple", "round", "total"];
 const KINDS: [&str; 6] = ["greedy", "wordpiece", "library", "all_genes", "expressed_genes", "ranked_genes"];
 
 impl Checker<'_> {

@@ -209,8 +209,8 @@ pub enum TokenizerKind {
     /// padding do not count, nor the tokens that it puts around a text: those are `prefix` and `suffix`.
     Library { definition: String },
     /// Counts of genes. The vocabulary is the list of genes; `names`, where there are any, are other names of its entries, in its order
-    /// (empty: none).
-    Genes { order: GeneOrder, names: Vec<String> },
+    /// (empty: none). `normalized`: the network was made for expression that is normalised already, not for counts.
+    Genes { order: GeneOrder, names: Vec<String>, normalized: bool },
 }
 
 /// Which genes of a cell become tokens, and in which order.

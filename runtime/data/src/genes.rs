@@ -76,7 +76,7 @@ impl GeneColumn {
     /// E0534 for a column that holds no counts or a tokenizer of text, E0535 where the list has none of the table's genes, E0537 for a cell
     /// in which none of the list's genes was counted.
     pub fn new(table: &Table, column: &Column, spec: &TokenizerSpec, max_length: Option<u64>) -> Result<Self, Diagnostic> {
-        let (Values::Counts(counts), TokenizerKind::Genes { order, .. }) = (&column.values, &spec.kind) else {
+        let (Values::Counts(counts), TokenizerKind::Genes { order, normalized, .. }) = (&column.values, &spec.kind) else {
             let message = format!("tokenizer `{}` cannot read the column `{}`", spec.name, column.spec.name);
             return Err(Diagnostic::error("E0534", message));
         };
@@ -87,6 +87,7 @@ impl GeneColumn {
         }
         let mut tokens = Self { starts: vec![0], ..Self::default() };
         tokens.warn_repeated(&alignment, column);
+        tokens.warn_other_scale(&alignment, counts, column, &spec.name, *normalized);
         for row in 0..counts.rows() {
             let sample: Vec<u32> = std::iter::once(row as u32).chain(counts.neighbors(row).iter().copied()).collect();
             for (place, cell) in sample.iter().enumerate() {
@@ -230,6 +231,42 @@ impl GeneColumn {
         };
         let help = "of each the first is read; add the others to it, or remove them";
         self.warnings.push(Diagnostic::warning("W0552", message).help(help));
+    }
+}
+
+/// How much of a column is not whole, above which it is taken for normalised: counts corrected for ambient RNA have a few such numbers.
+const MOSTLY: f64 = 0.5;
+
+impl GeneColumn {
+    /// Are these counts where normalised expression is wanted, or the other way round? Both are numbers from 0 up, and a network computes with either.
+    fn warn_other_scale(&mut self, alignment: &Alignment, counts: &Counts, column: &Column, tokenizer: &str, normalized: bool) {
+        let (mut numbers, mut broken, mut example) = (0_u64, 0_u64, None);
+        for row in 0..counts.rows() {
+            for (place, number) in counts.row(row).filter(|(place, _)| alignment.ids[*place as usize].is_some()) {
+                numbers += 1;
+                if number.fract() != 0.0 {
+                    broken += 1;
+                    example.get_or_insert((place, number));
+                }
+            }
+        }
+        let name = &column.spec.name;
+        let warning = match example {
+            Some((place, number)) if !normalized && broken as f64 > MOSTLY * numbers as f64 => {
+                let share = 100 * broken / numbers.max(1);
+                Diagnostic::warning("W0555", format!("`{name}` does not look like counts: {share} % of its numbers above 0 are not whole"))
+                    .note(format!("`{}` is {number}, for one", shown(&counts.genes()[place as usize])))
+                    .note(format!("`{tokenizer}` wants counts as they were measured; the network normalises them itself"))
+                    .help("give the raw counts, or use a backbone for normalised expression, such as `scfoundation_normalized`")
+            }
+            None if normalized && numbers > 0 => {
+                Diagnostic::warning("W0555", format!("`{name}` does not look like normalised expression: all of its numbers are whole"))
+                    .note(format!("`{tokenizer}` wants log(1 + counts per ten thousand)"))
+                    .help("give normalised expression, or use a backbone for counts, such as `scfoundation`")
+            }
+            _ => return,
+        };
+        self.warnings.push(warning);
     }
 }
 

@@ -119,10 +119,14 @@ fn triples_are_read_from_parquet() {
 
 /// The counts of a wide table by a list of three genes, whose other names are Ensembl identifiers.
 fn aligned(text: &str, genes: &[&str]) -> Result<InputBuilder, Diagnostic> {
+    aligned_as(text, genes, false)
+}
+
+fn aligned_as(text: &str, genes: &[&str], normalized: bool) -> Result<InputBuilder, Diagnostic> {
     let list = |names: [&str; 3]| names.map(str::to_owned).to_vec();
     let tokenizer = TokenizerSpec {
         name: "genes".into(),
-        kind: TokenizerKind::Genes { order: GeneOrder::All, names: list(["ENSG01", "ENSG02", ""]) },
+        kind: TokenizerKind::Genes { order: GeneOrder::All, names: list(["ENSG01", "ENSG02", ""]), normalized },
         casing: Casing::Keep,
         replace: vec![],
         vocabulary: list(["A", "B", "C"]),
@@ -147,6 +151,21 @@ fn genes_are_found_by_symbol_and_by_identifier_of_any_version() {
     let inputs = aligned("cell,C,ENSG02.7,ENSG01\nx,1,2,3\n", &["C", "ENSG02.7", "ENSG01"]).unwrap();
     assert_eq!(row(&inputs, 0), [3.0, 2.0, 1.0]);
     assert!(inputs.warnings().is_empty());
+}
+
+#[test]
+fn normalised_expression_for_counts_and_counts_for_normalised_expression_are_told() {
+    let warned = |text: &str, normalized: bool| -> Vec<String> {
+        let inputs = aligned_as(text, &["A", "B"], normalized).unwrap();
+        assert!(inputs.warnings().iter().all(|warning| warning.code.0 == "W0555"));
+        inputs.warnings().iter().map(|warning| warning.message.clone()).collect()
+    };
+    let (counts, normalised) = ("cell,A,B\nx,3,0\ny,0,12\n", "cell,A,B\nx,1.25,0\ny,3,2.5\n");
+    assert!(warned(counts, false).is_empty() && warned(normalised, true).is_empty());
+    assert!(warned(normalised, false)[0].contains("66 % of its numbers"), "{:?}", warned(normalised, false));
+    assert!(warned(counts, true)[0].contains("all of its numbers are whole"), "{:?}", warned(counts, true));
+    // A few corrected counts are still counts.
+    assert!(warned("cell,A,B\nx,3,2.5\ny,1,12\n", false).is_empty());
 }
 
 #[test]
