@@ -15,6 +15,7 @@ pub struct DataSource<'a> {
     pub data: &'a [DataSpec],
     pub tokenizers: &'a [TokenizerSpec],
     pub lengths: &'a [LengthSpec],
+    /// Those of all programs, or of prediction alone.
     pub inputs: &'a [InputSpec],
     /// The folder of the experiment's file, where relative paths start.
     pub folder: &'a Path,
@@ -45,14 +46,13 @@ impl Data {
             .iter()
             .map(|spec| Table::read_columns(spec, source.folder, |column| wanted(&column.kind)))
             .collect::<Result<_, _>>()?;
-        let inputs: Vec<InputSpec> = source.inputs.iter().filter(|input| source.labels || !input.source.is_label()).cloned().collect();
-        let builder = InputBuilder::new(source.tokenizers, source.lengths, &inputs, &tables)?;
-        let main = main_table(source.lengths, &inputs);
+        let builder = InputBuilder::new(source.tokenizers, source.lengths, source.inputs, &tables)?;
+        let main = main_table(source.lengths, source.inputs);
         let missing =
             || Diagnostic::error("E0941", "the plan reads no table").help("this is a fault of mgx: please report it with the program");
         let (spec, table) = source.data.get(main).zip(tables.get(main)).ok_or_else(missing)?;
         let split = split(table, &spec.split)?;
-        let fixed_tokens = inputs.iter().map(fixed_length).max();
+        let fixed_tokens = source.inputs.iter().map(fixed_length).max();
         Ok(Self { tables, main, inputs: builder, split, fixed_tokens: fixed_tokens.unwrap_or(0) })
     }
 

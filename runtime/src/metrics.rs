@@ -28,8 +28,8 @@ pub struct Score {
 /// The loss and the metrics of a part.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Metrics {
-    /// Mean over the rows, by what they count for.
-    pub loss: f64,
+    /// Mean over the rows, by what they count for; none where the task has no loss.
+    pub loss: Option<f64>,
     /// In the order of the task; those of single labels and outputs after all others.
     pub values: Vec<Score>,
     pub rows: u64,
@@ -40,14 +40,14 @@ impl Metrics {
     /// `loss` or a metric; not a number where it is not defined.
     pub fn get(&self, name: &str) -> Option<f64> {
         if name == "loss" {
-            return Some(self.loss);
+            return self.loss;
         }
         self.values.iter().find(|score| score.name == name).map(|score| score.value.unwrap_or(f64::NAN))
     }
 
     /// `loss 0.1234  accuracy 0.9000 (0.8712 to 0.9263)`, for people: the metrics of the task, without those of single labels.
     pub fn line(&self) -> String {
-        let mut line = format!("loss {:.4}", self.loss);
+        let mut line = self.loss.map_or_else(String::new, |loss| format!("loss {loss:.4}"));
         for Score { name, value, interval, note, .. } in self.values.iter().filter(|score| !score.is_part) {
             line.push_str(&match (value, interval, note) {
                 (Some(value), Some([low, high]), _) => format!("  {name} {value:.4} ({low:.4} to {high:.4})"),
@@ -55,14 +55,13 @@ impl Metrics {
                 (None, _, note) => format!("  {name} not defined ({})", note.as_deref().unwrap_or("no value")),
             });
         }
-        line
+        line.trim_start().to_owned()
     }
 
     /// The loss and the metrics as JSON; `null` where one is not defined.
     pub fn to_json(&self) -> Map<String, Value> {
-        std::iter::once(("loss".to_owned(), self.loss.into()))
-            .chain(self.values.iter().map(|score| (score.name.clone(), score.value.into())))
-            .collect()
+        let loss = self.loss.map(|loss| ("loss".to_owned(), loss.into()));
+        loss.into_iter().chain(self.values.iter().map(|score| (score.name.clone(), score.value.into()))).collect()
     }
 
     /// The intervals of the metrics with what they are, and what is to be known of metrics that are not defined or are by convention.

@@ -33,10 +33,11 @@ impl Stage {
             Self::Predict => Some(&plan.predict),
         };
         program.ok_or_else(|| match self {
-            Self::Evaluate => {
-                Diagnostic::error("E0942", format!("the task of `{}` has no loss, so there is nothing to evaluate", plan.name))
-                    .help("predict instead, or give the experiment a task that compares with a label")
-            }
+            Self::Evaluate => Diagnostic::error(
+                "E0942",
+                format!("the task of `{}` has neither a loss nor a metric, so there is nothing to evaluate", plan.name),
+            )
+            .help("predict instead, or give the experiment a task that compares with a label"),
             _ => Diagnostic::error("E0942", format!("experiment `{}` does not say how to train", plan.name))
                 .help("add `train { epochs = 10, optimizer = adamw(lr = 1e-3) }`"),
         })

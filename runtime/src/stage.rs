@@ -15,6 +15,8 @@ use crate::programs::Stage;
 use crate::progress::{Progress, rate};
 use crate::session::Session;
 
+/// The output of each sample's loss, where the task has one.
+const LOSS: &str = "loss";
 /// The output of how much each sample's loss counts, where not all count alike.
 const WEIGHT: &str = "weight";
 
@@ -40,7 +42,7 @@ impl Session {
     /// Loss, metrics and outputs of a part, with the parameters as they are (as [`Session::prepare`] leaves them at first).
     ///
     /// # Errors
-    /// E0522 if the part has no rows, E0942 if the task has no loss, E0947 if it is interrupted, and those of loading and running.
+    /// E0522 if the part has no rows, E0942 if the task has neither a loss nor a metric, E0947 if it is interrupted, and those of loading and running.
     pub fn evaluate(&mut self, part: Part) -> Result<Evaluation, Diagnostic> {
         self.prepare()?;
         let stage = match part {
@@ -77,17 +79,20 @@ impl Session {
         };
         names.sort();
         names.dedup();
-        names.push("loss".to_owned());
-        let weighted = Stage::Evaluate.program(&self.plan)?.outputs.iter().any(|output| output.name == WEIGHT);
+        let has = |name: &str| Ok(Stage::Evaluate.program(&self.plan)?.outputs.iter().any(|output| output.name == name));
+        let (has_loss, weighted) = (has(LOSS)?, has(WEIGHT)?);
+        names.extend(has_loss.then(|| LOSS.to_owned()));
         names.extend(weighted.then(|| WEIGHT.to_owned()));
         let Some(mut outputs) = self.run_stage(Stage::Evaluate, rows, &names, label)? else { return Ok(None) };
         let weights = if weighted { outputs.pop() } else { None };
-        let losses = outputs.pop().ok_or_else(|| fault("it has no loss"))?;
+        let losses = if has_loss { outputs.pop() } else { None };
         // Summed in the order of the rows, so that the batches do not matter.
         let flat = |output: &Collected| output.rows.iter().flatten().map(|value| f64::from(*value)).collect::<Vec<f64>>();
-        let (losses, weights) = (flat(&losses), weights.as_ref().map_or_else(|| vec![1.0; rows.len()], flat));
-        let total: f64 = losses.iter().zip(&weights).map(|(loss, weight)| loss * weight).sum();
-        let loss = total / weights.iter().sum::<f64>();
+        let weights = weights.as_ref().map_or_else(|| vec![1.0; rows.len()], flat);
+        let loss = losses.as_ref().map(|losses| {
+            let total: f64 = flat(losses).iter().zip(&weights).map(|(loss, weight)| loss * weight).sum();
+            total / weights.iter().sum::<f64>()
+        });
         let metrics = Metrics {
             loss,
             values: self.metrics(rows, &outputs, keep == Keep::All)?,

@@ -36,7 +36,7 @@ fn embed(folder: &std::path::Path, name: &str) -> (Vec<usize>, Checkpoint) {
         data: &experiment.data,
         tokenizers: &experiment.tokenizers,
         lengths: &experiment.lengths,
-        inputs: &experiment.inputs,
+        inputs: &experiment.prediction_inputs(),
         folder,
         labels: false,
     };

@@ -24,6 +24,7 @@ mod rewrites;
 mod schedules;
 mod tokens;
 mod training;
+mod zeroshot;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

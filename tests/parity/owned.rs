@@ -5,7 +5,7 @@ use mgx_tests::golden::Case;
 
 use crate::{
     adapters, cells, contacts, genomic, heads, huggingface, inference, masked_lm, multimolecule, onehot, pretrained, program, retrieval,
-    rewrites, schedules, training,
+    rewrites, schedules, training, zeroshot,
 };
 
 /// What a case is for this version.
@@ -28,7 +28,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("metrics", "all metrics of the reference"),
     ("regression_with_scaling", "scaled regression"),
     ("train_mm", "LoRA and several outputs of a regression"),
-    ("zeroshot", "zero-shot scores"),
 ];
 
 /// Decides by what the case says it is, then by its name.
@@ -57,6 +56,7 @@ pub fn standing(case: &Case) -> Standing {
         "bert" if case.text("/weights").contains("AntiBERTy") => return Standing::Owned(pretrained::antiberty),
         "huggingface" => return Standing::Owned(huggingface::run),
         "adapters" if adapters::is_known(case) => return Standing::Owned(adapters::run),
+        "zeroshot" => return Standing::Owned(zeroshot::run),
         "schedulers" => return Standing::Owned(schedules::run),
         "training" if training::is_known(case) => return Standing::Owned(training::run),
         _ => {}

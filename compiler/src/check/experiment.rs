@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
-use mgx_ir::graph::{Graph, NodeId, ParamId};
+use mgx_ir::graph::{Graph, NodeId, Op, ParamId};
 use mgx_ir::plan::{BatchSpec, DataSpec, InputSpec, LengthSpec, MetricSpec, OutputSpec, Precision, TokenizerSpec};
 
 use super::axes::tensor_type;
@@ -102,6 +102,30 @@ pub struct Elaborated {
     pub train: Option<TrainSettings>,
     pub predict: PredictSettings,
     pub batch: BatchSpec,
+}
+
+impl Elaborated {
+    /// The inputs that the task's outputs depend on: what prediction reads. All others are labels.
+    pub fn prediction_inputs(&self) -> Vec<InputSpec> {
+        let mut needed = vec![false; self.graph.nodes.len()];
+        for output in &self.graph.outputs {
+            needed[output.node.0 as usize] = true;
+        }
+        let mut named = Vec::new();
+        for index in (0..needed.len()).rev() {
+            if !needed[index] {
+                continue;
+            }
+            let node = &self.graph.nodes[index];
+            for input in &node.inputs {
+                needed[input.0 as usize] = true;
+            }
+            if let Op::Input { name } = &node.op {
+                named.push(name.as_str());
+            }
+        }
+        self.inputs.iter().filter(|input| named.contains(&input.name.as_str())).cloned().collect()
+    }
 }
 
 /// The values of `precision`.

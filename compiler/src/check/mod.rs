@@ -36,6 +36,7 @@ mod size;
 mod split;
 mod target;
 mod task;
+mod task_members;
 mod tensor;
 mod token_columns;
 mod tokenizer;

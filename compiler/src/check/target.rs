@@ -171,6 +171,8 @@ impl Checker<'_> {
             let AxisExpr::Size(expr) = axis else { return self.wrong_axes(param, "axes by their names, such as `class[classes]`") };
             match self.eval(expr, scope) {
                 Value::Int { axis: Some(axis), .. } => axes.push(axis),
+                // Two classes of one score: an axis that no value has.
+                Value::Int { size, axis: None } => axes.push(self.new_axis("classes", size)),
                 Value::Error => return None,
                 other => {
                     self.not_a_size(&other, expr.span);
@@ -250,8 +252,13 @@ impl Checker<'_> {
         };
         let shown = if count == 1 { "one".to_owned() } else { count.to_string() };
         let has = if count == 1 { "is one number".to_owned() } else { format!("has {count} {what}{names}") };
+        let Some(outputs) = outputs else {
+            let diagnostic = Diagnostic::error("E0501", format!("this task takes {size} {what}, and the column has {shown}"));
+            self.report(diagnostic.label(param.place, format!("`{}` {has}", spec.name)).label(column.span, "declared here"));
+            return None;
+        };
         let diagnostic = Diagnostic::error("E0501", format!("{size} outputs for {shown} {what}"))
-            .label(outputs.unwrap_or(param.place), format!("{size} outputs"))
+            .label(outputs, format!("{size} outputs"))
             .label(param.place, format!("`{}` {has}", spec.name))
             .label(column.span, "declared here");
         self.report(diagnostic.help(format!("give the adapter `outputs = {count}`")));

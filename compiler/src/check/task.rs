@@ -3,8 +3,7 @@
 use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
-use mgx_ir::graph::{DType, Op, Output};
-use mgx_ir::plan::{MetricKind, MetricSpec, OutputKind, OutputSpec};
+use mgx_ir::graph::{DType, Op};
 
 use super::Checker;
 use super::axes::{Given, tensor_type};
@@ -12,7 +11,7 @@ use super::experiment::TaskOutputs;
 use super::expr::Scope;
 use super::target::{LabelType, Wanted};
 use super::value::{Column, Env, Tensor, Value};
-use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, MemberKind, Module, ModuleRole, Name, TypeExpr, TypeExprKind};
+use crate::syntax::ast::{Expr, ExprKind, ItemKind, MemberKind, Module, ModuleRole, Name, TypeExpr, TypeExprKind};
 
 impl Checker<'_> {
     /// `task = classification(logits, table.label)`.
@@ -126,7 +125,7 @@ impl Checker<'_> {
     }
 
     /// A number of each sample: f[], per sample.
-    fn number_of_sample(&mut self, what: &str, expr: &Expr, scope: &mut Scope) -> Option<Tensor> {
+    pub fn number_of_sample(&mut self, what: &str, expr: &Expr, scope: &mut Scope) -> Option<Tensor> {
         let value = self.eval(expr, scope);
         let number = self.operand(&value, Some(DType::F32), expr.span)?;
         if !number.axes.is_empty() || number.dtype != DType::F32 {
@@ -173,79 +172,23 @@ impl Checker<'_> {
                 }
                 MemberKind::Output(expr) => {
                     let value = self.eval(expr, scope);
-                    if let Value::Record(fields) = &value {
-                        for (name, value) in fields.iter() {
-                            let Some(tensor) = self.operand(value, Some(DType::F32), expr.span) else { return };
-                            let name = format!("{}_{name}", member.name.text);
-                            if let (Some(emission), Some(node)) = (self.emission.as_mut(), tensor.node) {
-                                emission.graph.outputs.push(Output { name: name.clone(), node });
-                            }
-                            task.outputs.push(OutputSpec { name, kind: OutputKind::Embedding });
-                        }
-                        continue;
+                    if self.task_output(&member.name.text, &value, expr.span, targets, &mut task).is_none() {
+                        return;
                     }
-                    let Some(tensor) = self.operand(&value, Some(DType::F32), expr.span) else { return };
-                    let classes = tensor.axes.last().and_then(|axis| self.axis(*axis).classes.clone());
-                    let kind = match classes {
-                        Some(classes) if classes.several => OutputKind::Labels { names: classes.names.to_vec() },
-                        Some(classes) => OutputKind::Probabilities { names: classes.names.to_vec() },
-                        None if targets.is_empty() => OutputKind::Embedding,
-                        None => OutputKind::Values,
-                    };
-                    if let (Some(emission), Some(node)) = (self.emission.as_mut(), tensor.node) {
-                        emission.graph.outputs.push(Output { name: member.name.text.clone(), node });
-                    }
-                    task.outputs.push(OutputSpec { name: member.name.text.clone(), kind });
-                    scope.env.set(&member.name.text, Value::Tensor(tensor));
+                    scope.env.set(&member.name.text, value);
                 }
-                MemberKind::Metric(expr) if ratio(expr).is_some() => {
-                    let Some(terms) = ratio(expr) else { continue };
-                    let mut names = Vec::new();
-                    for (term, what) in terms.iter().zip(["sum", "count"]) {
-                        let Some(number) = self.number_of_sample("metric", &term.value, scope) else { return };
-                        let name = format!("{}.{what}", member.name.text);
-                        task.measured.extend(number.node.map(|node| (name.clone(), node)));
-                        names.push(name);
-                    }
-                    if let [prediction, target] = names.as_slice() {
-                        let (prediction, target) = (prediction.clone(), target.clone());
-                        let name = member.name.text.clone();
-                        task.metrics.push(MetricSpec { name, kind: MetricKind::Ratio, prediction, target });
+                MemberKind::Metric(expr) => {
+                    if self.task_metric(&member.name.text, expr, targets, &mut task, scope).is_none() {
+                        return;
                     }
                 }
-                MemberKind::Metric(expr) => match metric(&member.name.text, expr, targets) {
-                    Some(spec) if task.outputs.iter().any(|output| output.name == spec.prediction) => task.metrics.push(spec),
-                    Some(spec) => {
-                        let outputs: Vec<&str> = task.outputs.iter().map(|output| output.name.as_str()).collect();
-                        let diagnostic = Diagnostic::error(
-                            "E0509",
-                            format!("the metric compares `{}`, which is no output of the task", spec.prediction),
-                        );
-                        self.report(
-                            diagnostic
-                                .label(expr.span, "in this metric")
-                                .help(format!("its outputs up to here are: {}", outputs.join(", "))),
-                        );
-                    }
-                    None => self
-                        .report(Diagnostic::error("E0509", "a metric is `kind(output, label)`").label(expr.span, "not a metric").help(
-                        "kinds are accuracy, f1, mcc, auroc, auprc, mse, mae, r2, pearson, spearman, top_l, top_l2, top_l5, top_l10; the label is a parameter of the task",
-                    )),
-                },
                 _ => self.report(
-                    Diagnostic::error("E0509", "a task has `loss`, `weight`, `output`s, `metric`s and `let`s").label(member.span, "not one of them"),
+                    Diagnostic::error("E0509", "a task has `loss`, `weight`, `output`s, `metric`s and `let`s")
+                        .label(member.span, "not one of them"),
                 ),
             }
         }
         self.experiment.task = Some(task);
-    }
-}
-
-/// The terms of `ratio(sum, count)`.
-fn ratio(expr: &Expr) -> Option<&[Arg]> {
-    match &expr.kind {
-        ExprKind::Call(callee, args) if matches!(&callee.kind, ExprKind::Name(name) if name == "ratio") && args.len() == 2 => Some(args),
-        _ => None,
     }
 }
 
@@ -256,31 +199,4 @@ fn label_type(ty: &TypeExpr) -> Option<LabelType> {
         TypeExprKind::Optional(inner) => label_type(inner),
         _ => None,
     }
-}
-
-fn metric(name: &str, expr: &Expr, targets: &[(String, String)]) -> Option<MetricSpec> {
-    let ExprKind::Call(callee, args) = &expr.kind else { return None };
-    let ExprKind::Name(kind) = &callee.kind else { return None };
-    let kind = match kind.as_str() {
-        "accuracy" => MetricKind::Accuracy,
-        "f1" => MetricKind::F1,
-        "mcc" => MetricKind::Mcc,
-        "auroc" => MetricKind::Auroc,
-        "auprc" => MetricKind::Auprc,
-        "top_l" => MetricKind::TopL,
-        "top_l2" => MetricKind::TopL2,
-        "top_l5" => MetricKind::TopL5,
-        "top_l10" => MetricKind::TopL10,
-        "mse" => MetricKind::Mse,
-        "mae" => MetricKind::Mae,
-        "r2" => MetricKind::R2,
-        "pearson" => MetricKind::Pearson,
-        "spearman" => MetricKind::Spearman,
-        _ => return None,
-    };
-    let word = |arg: &Arg| if let ExprKind::Name(name) = &arg.value.kind { Some(name.clone()) } else { None };
-    let [prediction, target] = args.as_slice() else { return None };
-    let target = word(target)?;
-    let target = targets.iter().find(|(param, _)| *param == target).map(|(_, column)| column.clone())?;
-    Some(MetricSpec { name: name.to_owned(), kind, prediction: word(prediction)?, target })
 }

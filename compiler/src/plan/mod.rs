@@ -59,7 +59,7 @@ pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &
         flops_forward: 0,
         flops_step: 0,
     };
-    if evaluation.task.loss.is_some() {
+    if evaluation.task.loss.is_some() || !evaluation.task.metrics.is_empty() {
         plan.evaluate = Some(output_program(evaluation, true, &memory));
     }
     if let Some((training, settings)) = training.and_then(|training| training.train.as_ref().map(|settings| (training, settings))) {
@@ -144,14 +144,14 @@ fn adapter(adapter: &Adapter) -> AdapterSpec {
     AdapterSpec { root: adapter.root.clone(), config: adapter.config.clone() }
 }
 
-/// The task's outputs for a batch, with the loss of each sample where it is wanted.
+/// The task's outputs for a batch, with the loss of each sample (if the task has one) and what metrics are of where they are wanted.
 fn output_program(experiment: &Elaborated, with_loss: bool, memory: &LowerOptions<'_>) -> Program {
     let mut graph = experiment.graph.clone();
-    if with_loss && let Some(loss) = experiment.task.loss {
-        graph.outputs.push(Output { name: "loss".to_owned(), node: loss });
-        graph.outputs.extend(experiment.task.weight.map(|node| Output { name: "weight".to_owned(), node }));
-        let measured = experiment.task.measured.iter();
-        graph.outputs.extend(measured.map(|(name, node)| Output { name: name.clone(), node: *node }));
+    if with_loss {
+        let task = &experiment.task;
+        graph.outputs.extend(task.loss.map(|node| Output { name: "loss".to_owned(), node }));
+        graph.outputs.extend(task.weight.map(|node| Output { name: "weight".to_owned(), node }));
+        graph.outputs.extend(task.measured.iter().map(|(name, node)| Output { name: name.clone(), node: *node }));
     }
     simplify(&mut graph, &[]);
     lower(&graph, memory)

@@ -440,17 +440,4 @@ impl InputSource {
             | Self::Numbers { data, .. } => Some(*data),
         }
     }
-
-    /// Is it what a task compares with?
-    pub fn is_label(&self) -> bool {
-        matches!(
-            self,
-            Self::Class { .. }
-                | Self::Real { .. }
-                | Self::Numbers { .. }
-                | Self::TokenLabels { .. }
-                | Self::PairLabels { .. }
-                | Self::TokensAlong { .. }
-        )
-    }
 }

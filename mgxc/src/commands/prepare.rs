@@ -90,11 +90,12 @@ pub fn prepare(
     if let Some(fold) = fold {
         choose_fold(&mut evaluation.data, fold).map_err(fail)?;
     }
+    let inputs = if labels == Labels::Needed { evaluation.inputs.clone() } else { evaluation.prediction_inputs() };
     let source = DataSource {
         data: &evaluation.data,
         tokenizers: &evaluation.tokenizers,
         lengths: &evaluation.lengths,
-        inputs: &evaluation.inputs,
+        inputs: &inputs,
         folder: &world.root,
         labels: labels == Labels::Needed,
     };

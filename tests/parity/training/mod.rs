@@ -3,7 +3,7 @@
 
 mod metrics;
 pub mod program;
-mod rows;
+pub mod rows;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ use serde_json::Value as Json;
 use crate::adapters;
 use crate::tokens::{check_masks_of, encode, without_padding};
 use metrics::check_metrics;
+pub use metrics::convention;
 use program::{LABELS, Program, program};
 use rows::{RowTable, Rows};
 use steps::{RAW, Training};
@@ -147,7 +148,7 @@ fn check_inputs(
         check_masks_of(account, expected, &format!("{prefix}.{own}"), &encodings)?;
     }
     let batch = training.batch(rows);
-    let label = training.plan.inputs.iter().find(|input| input.source.is_label());
+    let label = training.labels.first();
     let label = label.ok_or("the plan has no label")?;
     let labels: Vec<f64> = match batch.inputs.get(&label.name).ok_or("the batch has no label")? {
         InputData::F32(values) => values.iter().map(|value| f64::from(*value)).collect(),

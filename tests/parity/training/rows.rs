@@ -21,6 +21,19 @@ pub struct RowTable {
 }
 
 impl RowTable {
+    /// Columns with their names, as many values in each.
+    pub fn of_columns(columns: &[(&str, &[String])]) -> Self {
+        let header = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let rows = columns.first().map_or(0, |(_, values)| values.len());
+        let line = |row: usize| columns.iter().map(|(_, values)| values.get(row).cloned().unwrap_or_default()).collect();
+        Self { header, lines: (0..rows).map(line).collect() }
+    }
+
+    /// The names of the columns.
+    pub fn header(&self) -> Vec<String> {
+        self.header.clone()
+    }
+
     /// Takes the rows of all batches; gives which belong to each batch of training and of evaluation.
     pub fn new(case: &Case, program: &Program) -> Outcome<(Self, Vec<Rows>, Vec<Rows>)> {
         let mut table = Self { header: program.header(), lines: Vec::new() };

@@ -7,7 +7,7 @@ use mgx_data::{InputBuilder, Table, Tokenizer};
 use mgx_diag::Diagnostic;
 use mgx_eval::eval_scalars;
 use mgx_ir::graph::{NodeId, Output};
-use mgx_ir::plan::{Batch, InputData, OptimizerSpec, ParamSpec, Plan};
+use mgx_ir::plan::{Batch, InputData, InputSpec, OptimizerSpec, ParamSpec, Plan};
 use mgx_tests::golden::Case;
 use mgx_tests::network::{EXPERIMENT, Network};
 use mgx_tests::world::{PROGRAM, TestWorld};
@@ -30,6 +30,8 @@ pub struct Training {
     pub table: Table,
     pub tokenizers: Vec<Tokenizer>,
     pub memory: Memory,
+    /// The inputs that prediction does not read.
+    pub labels: Vec<InputSpec>,
     inputs: InputBuilder,
     gradient: Executable,
     norm: Executable,
@@ -70,7 +72,10 @@ impl Training {
         let compile = |program| Executable::new(program).map_err(|diagnostic: Diagnostic| shown(&diagnostic));
         let gradients = || AlignedBytes::new(plan.memory.gradients as usize);
         let tokenizers = experiment.tokenizers.iter().map(|spec| Tokenizer::new(spec).map_err(|diagnostic| shown(&diagnostic)));
+        let predicted = experiment.prediction_inputs();
+        let labels = experiment.inputs.iter().filter(|input| !predicted.contains(input)).cloned().collect();
         Ok(Self {
+            labels,
             tokenizers: tokenizers.collect::<Outcome<_>>()?,
             memory: Memory {
                 params: network.memory,

@@ -7,10 +7,12 @@ use mgx_diag::Diagnostic;
 use mgx_ir::plan::Init;
 
 use super::super::Checker;
+use super::super::call::{Args, Callee};
 use super::super::part_names::PartName;
 use super::super::size::{Atom, Size};
 use super::super::value::Value;
 use super::{Given, wrong};
+use crate::syntax::ast::ItemKind;
 
 /// A list, or the number of one that is not known.
 pub fn list(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Result<Rc<Vec<Value>>, u32>> {
@@ -66,6 +68,42 @@ pub fn unknown_element(name: &str, list: u32) -> Value {
         return Value::UnknownList(list.wrapping_add(FIRST));
     }
     Value::Int { size: Size::atom(Atom::Var(list.wrapping_add(FIRST), "head".to_owned())), axis: None }
+}
+
+/// `map(function, x, y)`: a function of tensors, called with tensors, or with those of one name of each record; then the results are a record.
+pub fn map(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {
+    let usage = "a function, and a tensor or a record of tensors for each of its parameters";
+    let [(Value::Item(item), _), values @ ..] = given.positional.as_slice() else { return wrong(checker, given, usage) };
+    let handle = checker.library.item(*item);
+    let ItemKind::Function(function) = &handle.kind else { return wrong(checker, given, usage) };
+    let callee = Callee { function, name: &handle.name.text, file: item.file, instance: None };
+    let Some(fields) = values.iter().find_map(|(value, _)| if let Value::Record(fields) = value { Some(Rc::clone(fields)) } else { None })
+    else {
+        let args = values.iter().map(|(value, place)| (None, value.clone(), *place)).collect();
+        return Some(checker.call_function(callee, args, given.span));
+    };
+    let mut results = Vec::new();
+    for (name, _) in fields.iter() {
+        let mut args: Args = Vec::new();
+        for (value, place) in values {
+            let own = match value {
+                Value::Record(fields) => fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone()),
+                other => Some(other.clone()),
+            };
+            let Some(own) = own else {
+                let message = format!("only one of these records has `{name}`");
+                let diagnostic = Diagnostic::error("E0401", message).label(*place, format!("has no `{name}`"));
+                checker.report(diagnostic.help("give both the same layers: `hidden_states = [0, 6]` of the same backbone"));
+                return None;
+            };
+            args.push((None, own, *place));
+        }
+        results.push((name.clone(), checker.call_function(callee, args, given.span)));
+    }
+    if results.iter().any(|(_, value)| value.is_error()) {
+        return None;
+    }
+    Some(Value::Record(Rc::new(results)))
 }
 
 pub fn init(checker: &mut Checker<'_>, given: &Given<'_>) -> Option<Value> {

@@ -48,6 +48,7 @@ pub const NAMES: &[&str] = &[
     "len",
     "log",
     "lower",
+    "map",
     "mask_tokens",
     "masked",
     "max",
@@ -118,7 +119,7 @@ fn signature(name: &str) -> (&'static [&'static str], usize) {
         "mask_tokens" => (&["rate", "keep", "random"], 1),
         "folder" => (&["file"], 1),
         "hub" => (&["revision", "file"], 1),
-        "concat" | "steps" => (&[], usize::MAX),
+        "concat" | "steps" | "map" => (&[], usize::MAX),
         "select" | "gene_list" => (&[], 3),
         "round" | "file" | "pow" | "div" | "ceil_div" | "config" | "tokenizer_config" | "named" => (&[], 2),
         _ => (&[], 1),
@@ -213,6 +214,7 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
             let axis = axis_value(checker, given, 0)?;
             checker.masked(axis, given.span).map(Value::Tensor)
         }
+        "map" => lists::map(checker, given),
         "mask_tokens" => mask_tokens(checker, given, scope),
         "size" => {
             let axis = axis_value(checker, given, 0)?;
