@@ -58,6 +58,12 @@ fn interrupted_fine_tuning_ends_with_the_same_bits() {
     same_bits(&tuned_classifier("hidden = 8, ffn = 8, layers = 1", "lora(rank = 2, targets = [query, value])", TRAIN));
 }
 
+#[test]
+fn interrupted_mixed_precision_ends_with_the_same_bits() {
+    let text = tuned_classifier("hidden = 8, ffn = 8, layers = 1", "", TRAIN);
+    same_bits(&text.replace("  seed   = 3\n", "  seed   = 3\n  precision = mixed\n"));
+}
+
 /// Parts that are unfrozen later count their own steps.
 #[test]
 fn interrupted_unfreezing_ends_with_the_same_bits() {

@@ -36,6 +36,8 @@ pub struct Subject {
     pub reads: Reads,
     /// With dropout, as in training?
     pub training: bool,
+    /// In mixed precision?
+    pub mixed: bool,
 }
 
 /// A subject, compiled; its parameters are random.
@@ -64,8 +66,8 @@ impl Subject {
             _ => network.input(INPUT)?.1,
         };
         let (graph, loss) = losses::squares(network.elaborated.graph.clone(), output);
-        let request =
-            Request { outputs: vec![(OUTPUT.to_owned(), output)], loss: Some(loss), gradients: vec![(GRADIENT.to_owned(), source)] };
+        let gradients = vec![(GRADIENT.to_owned(), source)];
+        let request = Request { outputs: vec![(OUTPUT.to_owned(), output)], loss: Some(loss), gradients, mixed: self.mixed };
         let all = batch(&self.reads, &numbered(lengths));
         let machine = Machine::compile(&network, graph, &request, &[&all])?;
         Ok(Compiled { network, machine, reads: self.reads })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mgx_compiler::passes::lower::{LowerOptions, lower};
-use mgx_compiler::passes::{gradient, simplify};
+use mgx_compiler::passes::{gradient, round_products, simplify};
 use mgx_cpu::{AlignedBytes, Executable, Memory};
 use mgx_eval::{Value, eval_graph};
 use mgx_ir::graph::{DType, Graph, GraphBuilder, NodeId, Op, Output, ParamId, ReduceOp};
@@ -26,6 +26,8 @@ pub struct Request {
     pub loss: Option<NodeId>,
     /// Values whose gradients are outputs, by the name of the output.
     pub gradients: Vec<(String, NodeId)>,
+    /// In mixed precision?
+    pub mixed: bool,
 }
 
 /// Results of a batch.
@@ -86,6 +88,12 @@ impl Machine {
             gradients = params.iter().zip(of_params).filter_map(|((param, _), node)| Some((*param, (*node)?))).collect();
             for ((name, _), node) in request.gradients.iter().zip(of_values) {
                 outputs.push((name.clone(), node.ok_or_else(|| format!("the loss does not depend on `{name}`"))?));
+            }
+        }
+        if request.mixed {
+            let places = round_products(&mut graph);
+            for node in outputs.iter_mut().map(|(_, node)| node).chain(gradients.iter_mut().map(|(_, node)| node)) {
+                *node = places[node.0 as usize];
             }
         }
         graph.outputs = outputs.iter().map(|(name, node)| Output { name: name.clone(), node: *node }).collect();

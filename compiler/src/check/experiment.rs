@@ -27,6 +27,7 @@ use crate::syntax::ast::{Expr, ExprKind, FieldKind, ItemKind, MemberKind, Module
 pub struct ExperimentState {
     pub seed: u64,
     pub precision: Precision,
+    pub products: Precision,
     pub tables: Vec<Table>,
     pub tokenizers: Vec<TokenizerSpec>,
     pub lengths: Vec<LengthSpec>,
@@ -84,6 +85,8 @@ pub struct Elaborated {
     pub seed: u64,
     /// How parameters are stored that are not trained.
     pub precision: Precision,
+    /// What numbers products take: F32 as they are, or rounded to bfloat16.
+    pub products: Precision,
     pub graph: Graph,
     pub params: Vec<ParamInfo>,
     /// The nodes of each call of a repeated part: a layer.
@@ -128,8 +131,9 @@ impl Elaborated {
     }
 }
 
-/// The values of `precision`.
-const PRECISIONS: [(&str, Precision); 2] = [("f32", Precision::F32), ("bf16", Precision::Bf16)];
+/// The values of `precision`: how what is not trained is stored, and which numbers products take.
+const PRECISIONS: [(&str, (Precision, Precision)); 3] =
+    [("f32", (Precision::F32, Precision::F32)), ("bf16", (Precision::Bf16, Precision::F32)), ("mixed", (Precision::F32, Precision::Bf16))];
 
 /// Samples of a batch where nothing is said.
 const DEFAULT_BATCH: u64 = 32;
@@ -154,7 +158,7 @@ impl Checker<'_> {
             self.experiment.seed = self.whole(expr, &mut scope).unwrap_or(0);
         }
         if let Some(expr) = field_value(body, "precision") {
-            self.experiment.precision = self.choice(expr, &PRECISIONS).unwrap_or_default();
+            (self.experiment.precision, self.experiment.products) = self.choice(expr, &PRECISIONS).unwrap_or_default();
         }
         for field in &body.fields {
             match &field.kind {
@@ -222,7 +226,11 @@ impl Checker<'_> {
         if state.precision == Precision::Bf16 && train.is_some() && emission.params.iter().all(|param| param.trainable || param.state) {
             let diagnostic = Diagnostic::error("E0328", "`precision = bf16` stores what is not trained, and everything here is trained");
             let span = field_value(body, "precision").map_or(handle.name.span, |expr| expr.span);
-            self.report(diagnostic.label(span, "has nothing to store").help("freeze the backbone (`frozen = true`), or remove the line"));
+            self.report(
+                diagnostic
+                    .label(span, "has nothing to store")
+                    .help("freeze the backbone (`frozen = true`), or round what products take: `precision = mixed`"),
+            );
             return None;
         }
         if let Some(span) = train.as_ref().and_then(|train| train.gradient_checkpointing)
@@ -235,6 +243,7 @@ impl Checker<'_> {
             name: handle.name.text.clone(),
             seed: state.seed,
             precision: state.precision,
+            products: state.products,
             graph: emission.graph,
             params: emission.params,
             layers: emission.layers,

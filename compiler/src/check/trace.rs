@@ -91,6 +91,7 @@ impl Checker<'_> {
             name: "trace".to_owned(),
             seed: 0,
             precision: mgx_ir::plan::Precision::F32,
+            products: mgx_ir::plan::Precision::F32,
             graph: emission.graph,
             params: emission.params,
             layers: emission.layers,

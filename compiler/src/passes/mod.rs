@@ -1,6 +1,6 @@
 //! Passes over the graph, and its lowering to programs.
 //!
-//! [`gradient`] differentiates, [`recompute`] lets a backward pass compute layers again, [`simplify`] cleans up, [`lower`](lower::lower) makes the steps of a program.
+//! [`gradient`] differentiates, [`recompute`] lets a backward pass compute layers again, [`round_products`] is mixed precision, [`simplify`] cleans up, [`lower`](lower::lower) makes the steps of a program.
 //! Everything is deterministic. After each pass the graph is verified in debug builds and tests.
 
 mod flops;
@@ -8,6 +8,7 @@ mod fold;
 mod gradient;
 mod listing;
 pub mod lower;
+mod mixed;
 mod recompute;
 mod rewrite;
 mod simplify;
@@ -15,6 +16,7 @@ mod simplify;
 pub use flops::flops;
 pub use gradient::{Differentiated, differentiate, gradient};
 pub use listing::list_program;
+pub use mixed::round_products;
 pub use recompute::recompute;
 pub use simplify::simplify;
 

@@ -16,7 +16,7 @@ use mgx_ir::plan::{
 
 use crate::check::{Adapter, Elaborated, Network, ParamInfo, TrainSettings};
 use crate::passes::lower::{LowerOptions, lower};
-use crate::passes::{differentiate, recompute, simplify};
+use crate::passes::{differentiate, recompute, round_products, simplify};
 use optimizer::Group;
 
 /// Parameters and their gradients begin at multiples of this many bytes.
@@ -153,8 +153,18 @@ fn output_program(experiment: &Elaborated, with_loss: bool, memory: &LowerOption
         graph.outputs.extend(task.weight.map(|node| Output { name: "weight".to_owned(), node }));
         graph.outputs.extend(task.measured.iter().map(|(name, node)| Output { name: name.clone(), node: *node }));
     }
-    simplify(&mut graph, &[]);
+    cleaned(&mut graph, &[], experiment.products);
     lower(&graph, memory)
+}
+
+/// Simplifies a graph, with its products as they are to be computed. Returns where each node went, as [`simplify`] does.
+fn cleaned(graph: &mut Graph, keep: &[NodeId], products: Precision) -> Vec<Option<NodeId>> {
+    let moved = simplify(graph, keep);
+    if products == Precision::F32 {
+        return moved;
+    }
+    let rounded = round_products(graph);
+    moved.into_iter().map(|node| node.map(|node| rounded[node.0 as usize])).collect()
 }
 
 /// The first values of parameters that start from others.
@@ -202,7 +212,7 @@ fn gradient_program(experiment: &Elaborated, memory: &LowerOptions<'_>) -> Resul
         wrt.iter().zip(gradients).filter_map(|((param, _), gradient)| gradient.map(|gradient| (*param, gradient))).unzip();
     let updates = experiment.updates.iter().map(|(_, node)| *node);
     let kept: Vec<NodeId> = nodes.iter().copied().chain(updates).collect();
-    let moved = simplify(&mut graph, &kept);
+    let moved = cleaned(&mut graph, &kept, experiment.products);
     let gradients: Vec<(ParamId, NodeId)> =
         named.into_iter().zip(&nodes).filter_map(|(param, node)| moved[node.0 as usize].map(|node| (param, node))).collect();
     // The states that the step leaves behind stand among the parameters.

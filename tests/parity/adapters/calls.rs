@@ -22,6 +22,7 @@ const SIZES: [&str; 14] = [
 ];
 
 /// A call of the standard library.
+#[derive(Clone)]
 pub struct Call {
     /// The folder of the library: `adapters` or `fusion`.
     pub folder: &'static str,

@@ -79,8 +79,12 @@ impl Variant<'_> {
         let output = network.output(OUTPUT)?;
         let (graph, loss) = losses::squares(network.elaborated.graph.clone(), output);
         let input = network.input(self.inputs.names()[0])?.1;
-        let request =
-            Request { outputs: vec![(OUTPUT.to_owned(), output)], loss: Some(loss), gradients: vec![(GRADIENT.to_owned(), input)] };
+        let request = Request {
+            outputs: vec![(OUTPUT.to_owned(), output)],
+            loss: Some(loss),
+            gradients: vec![(GRADIENT.to_owned(), input)],
+            ..Request::default()
+        };
         let samples = self.samples()?;
         // The recorded loss is the mean over the elements of all samples' outputs.
         let elements = samples.iter().map(|sample| Ok(self.recorded(*sample, OUTPUT)?.len())).sum::<Outcome<usize>>()?;

@@ -2,6 +2,7 @@
 //! before and after, and metrics.
 
 mod metrics;
+mod mixed;
 pub mod program;
 pub mod rows;
 mod steps;
@@ -19,6 +20,7 @@ use crate::adapters;
 use crate::tokens::{check_masks_of, encode, without_padding};
 use metrics::check_metrics;
 pub use metrics::convention;
+use mixed::check_mixed;
 use program::{LABELS, Program, program};
 use rows::{RowTable, Rows};
 use steps::{RAW, Training};
@@ -62,7 +64,10 @@ pub fn run(case: &Case) -> Outcome<String> {
         check_metrics(&mut account, stage, recorded, &format!("{stage}_"), &mut training, &evaluation, case.tolerance)?;
     }
     account.equal("recorded tensors that were not compared", &expected.forgotten(), &Vec::new());
-    account.finish()
+    let exact = account.finish()?;
+    let mut account = Account::default();
+    check_mixed(&mut account, case, &program, &table, &trajectory, &train)?;
+    Ok(format!("{exact}; in mixed precision {}", account.finish()?))
 }
 
 /// All steps, in groups of as many batches as a step accumulates.

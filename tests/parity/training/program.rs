@@ -17,6 +17,7 @@ pub const LABELS: &str = "labels";
 const TARGETS: &str = "target_sequences";
 
 /// An experiment with the table that it reads.
+#[derive(Clone)]
 pub struct Program {
     pub text: String,
     /// The columns of sequences, one for each backbone: their names in the case's batches.

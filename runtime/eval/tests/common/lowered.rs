@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use mgx_compiler::passes::lower::{LowerOptions, lower};
-use mgx_compiler::passes::{differentiate, recompute, simplify};
+use mgx_compiler::passes::{differentiate, recompute, round_products, simplify};
 use mgx_eval::arbitrary::Case;
 use mgx_ir::graph::{DType, GraphBuilder, NodeId, Op, ParamId, UnaryOp};
 use mgx_ir::plan::{InputData, Program, Storage};
@@ -22,8 +22,18 @@ pub struct Lowered {
 }
 
 /// Lowers the outputs of a case alone.
+#[allow(dead_code, reason = "each test file uses a part of it")]
 pub fn forward(case: &Case) -> Lowered {
-    finish(case.clone(), Vec::new())
+    finish(case.clone(), Vec::new(), false)
+}
+
+/// As [`with_gradients`], or without them as [`forward`], in mixed precision.
+#[allow(dead_code, reason = "each test file uses a part of it")]
+pub fn mixed(case: &Case, gradients: bool) -> Option<Lowered> {
+    if !gradients {
+        return Some(finish(case.clone(), Vec::new(), true));
+    }
+    differentiated(case, &[]).map(|(case, gradients)| finish(case, gradients, true))
 }
 
 /// Lowers the outputs of a case with the gradients of `Σ sin(x)` over all elements `x` of its float outputs, times 0.5; `None` where it has
@@ -34,6 +44,11 @@ pub fn with_gradients(case: &Case) -> Option<Lowered> {
 
 /// As [`with_gradients`], where the gradients compute what they need of these layers again.
 pub fn recomputed(case: &Case, layers: &[Range<u32>]) -> Option<Lowered> {
+    differentiated(case, layers).map(|(case, gradients)| finish(case, gradients, false))
+}
+
+/// The case with the loss and its gradients in its graph.
+fn differentiated(case: &Case, layers: &[Range<u32>]) -> Option<(Case, Vec<(ParamId, NodeId)>)> {
     let mut b = GraphBuilder::from_graph(case.graph.clone());
     let mut losses = Vec::new();
     let scale = b.input("loss_scale", DType::F32, &[], false);
@@ -57,7 +72,7 @@ pub fn recomputed(case: &Case, layers: &[Range<u32>]) -> Option<Lowered> {
     let gradients: Vec<(ParamId, NodeId)> = gradients.filter_map(|((id, _), gradient)| Some((*id, places[gradient?.0 as usize]))).collect();
     let mut case = Case { graph, ..case.clone() };
     case.batch.inputs.insert("loss_scale".into(), InputData::F32(vec![0.5]));
-    Some(finish(case, gradients))
+    Some((case, gradients))
 }
 
 /// Parts of a graph one after another that are to be layers, with gaps between them; others for each seed.
@@ -68,12 +83,18 @@ pub fn layers(case: &Case, seed: u64) -> Vec<Range<u32>> {
     (0..count).step_by(size as usize + (seed % 3) as usize).map(|first| first..(first + size).min(count)).collect()
 }
 
-/// Simplifies and lowers.
-fn finish(mut case: Case, mut gradients: Vec<(ParamId, NodeId)>) -> Lowered {
+/// Simplifies and lowers, in mixed precision where that is wanted.
+fn finish(mut case: Case, mut gradients: Vec<(ParamId, NodeId)>, mixed: bool) -> Lowered {
     let keep: Vec<NodeId> = gradients.iter().map(|(_, node)| *node).collect();
     let places = simplify(&mut case.graph, &keep);
     for (_, node) in &mut gradients {
         *node = places[node.0 as usize].expect("what is kept stays");
+    }
+    if mixed {
+        let places = round_products(&mut case.graph);
+        for (_, node) in &mut gradients {
+            *node = places[node.0 as usize];
+        }
     }
     let mut offsets = Vec::new();
     let mut bytes = 0;
