@@ -9,6 +9,7 @@
 mod adapters;
 mod data;
 mod exact;
+mod filling;
 mod identity;
 pub mod init;
 mod interrupt;
@@ -27,6 +28,7 @@ mod test;
 mod train;
 
 pub use data::{Data, DataSource};
+pub use filling::Filled;
 pub use interrupt::Interrupt;
 pub use metrics::{Metrics, Score};
 pub use outputs::Collected;

@@ -6,6 +6,7 @@ use mgx_ir::plan::{ColumnKind, MetricKind, MetricSpec};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::filling::Filled;
 use crate::memory::fault;
 use crate::outputs::Collected;
 use crate::session::Session;
@@ -93,12 +94,24 @@ struct Entry {
 
 impl Session {
     /// The task's metrics over some rows; `in_full` with those of each label or output, and with intervals.
-    pub(crate) fn metrics(&self, rows: &[u64], outputs: &[Collected], in_full: bool) -> Result<Vec<Score>, Diagnostic> {
+    pub(crate) fn metrics(
+        &self,
+        rows: &[u64],
+        outputs: &[Collected],
+        filled: Option<&Filled>,
+        in_full: bool,
+    ) -> Result<Vec<Score>, Diagnostic> {
         let mut entries = Vec::new();
         let mut parts = Vec::new();
         for spec in &self.plan.metrics {
             if spec.kind == MetricKind::Ratio {
                 entries.push(Entry { name: spec.name.clone(), is_part: false, metric: of_sums(spec, outputs)?, note: None });
+                continue;
+            }
+            if spec.kind == MetricKind::Recovered {
+                let filled = filled.ok_or_else(|| fault(format_args!("metric `{}` is of what nothing fills in", spec.name)))?;
+                let (shares, rows) = filled.recovered();
+                entries.push(Entry { name: spec.name.clone(), is_part: false, metric: mean_of(&shares, &rows), note: None });
                 continue;
             }
             let column = self.data.table().column(&spec.target);
@@ -140,7 +153,12 @@ fn of_sums(spec: &MetricSpec, outputs: &[Collected]) -> Result<Result<Metric, Un
     };
     let (sums, counts) = (values(&spec.prediction)?, values(&spec.target)?);
     let counts: Vec<f64> = counts.into_iter().map(f64::from).collect();
-    Ok(Metric::new(spec.kind, &Comparison { values: &sums, width: 1, targets: Targets::Real(&counts), items: None }))
+    Ok(mean_of(&sums, &counts))
+}
+
+/// The sum of a number of each sample, divided by the sum of what each counts.
+fn mean_of(sums: &[f32], counts: &[f64]) -> Result<Metric, Undefined> {
+    Metric::new(MetricKind::Ratio, &Comparison { values: sums, width: 1, targets: Targets::Real(counts), items: None })
 }
 
 /// The comparison of an output with a column.

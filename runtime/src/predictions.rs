@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use mgx_data::{Embeddings, OutputValues, Table, prediction_columns, write_embeddings};
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{OutputKind, OutputSpec};
+use mgx_ir::plan::{OutputKind, OutputSpec, Plan};
 use mgx_weights::{TensorData, save};
 
+use crate::filling::Filled;
 use crate::outputs::Collected;
 
 /// The task's outputs for some rows.
@@ -16,10 +17,12 @@ pub struct Predictions {
     /// Row numbers, from 0.
     pub rows: Vec<u64>,
     pub outputs: Vec<Collected>,
+    /// Masks that were filled in, where the task does that.
+    pub filled: Option<Filled>,
 }
 
 impl Predictions {
-    /// Writes `predictions.parquet` and `predictions.tsv` (row, text columns, labels that were read, outputs), and for each embedding
+    /// Writes `predictions.parquet` and `predictions.tsv` (row, text columns, labels that were read, the outputs of the plan's task), and for each embedding
     /// `embeddings.parquet` and `embeddings.safetensors` (`embeddings.NAME.…` where there are several). Rows are in ascending order, whatever
     /// order they were computed in. Gives the files.
     ///
@@ -28,12 +31,12 @@ impl Predictions {
     ///
     /// # Errors
     /// E0948 for an output that differs in length from row to row and is no embedding; E0540 to E0542, E0920 to E0923.
-    pub fn write(&self, specs: &[OutputSpec], table: &Table, folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+    pub fn write(&self, plan: &Plan, table: &Table, folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         let mut files = Vec::new();
         let named = |spec: &OutputSpec| self.outputs.iter().find(|output| output.name == spec.name);
         let mut columns = Vec::new();
         let mut embeddings = Vec::new();
-        for spec in specs {
+        for spec in &plan.outputs {
             let Some(output) = named(spec) else { continue };
             match spec.kind {
                 OutputKind::Embedding => embeddings.push(output),
@@ -44,12 +47,13 @@ impl Predictions {
                 }
             }
         }
-        if !columns.is_empty() {
+        let filled = self.filled.as_ref().map(|filled| filled.columns(plan)).transpose()?;
+        if !columns.is_empty() || filled.is_some() {
             let values: Vec<OutputValues> = columns
                 .iter()
                 .map(|(spec, width, values, items)| OutputValues { spec, values, width: *width, items: items.as_deref() })
                 .collect();
-            let layout = prediction_columns(table, &self.rows, &values)?;
+            let layout = prediction_columns(table, &self.rows, &values, filled.as_ref())?;
             let (parquet, tsv) = (folder.join("predictions.parquet"), folder.join("predictions.tsv"));
             layout.write_parquet(&parquet)?;
             layout.write_tsv(&tsv)?;

@@ -187,7 +187,7 @@ impl Session {
     /// # Errors
     /// As there.
     pub fn write_predictions(&self, predictions: &Predictions, folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
-        predictions.write(&self.plan.outputs, self.data.table(), folder)
+        predictions.write(&self.plan, self.data.table(), folder)
     }
 }
 

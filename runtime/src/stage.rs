@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use mgx_data::{Part, evaluation_batches};
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::MetricKind;
+use mgx_ir::plan::{InputData, MetricKind, OutputKind};
 
+use crate::filling::{Filled, Filling};
 use crate::interrupt::interrupted;
 use crate::memory::{check_inputs, fault};
 use crate::metrics::Metrics;
@@ -61,9 +62,16 @@ impl Session {
     /// E0947 if it is interrupted, and those of loading and running.
     pub fn predict(&mut self, rows: &[u64]) -> Result<Predictions, Diagnostic> {
         self.prepare()?;
-        let names: Vec<String> = self.plan.outputs.iter().map(|output| output.name.clone()).collect();
-        let outputs = self.run_stage(Stage::Predict, rows, &names, "predict")?.ok_or_else(|| interrupted("prediction"))?;
-        Ok(Predictions { rows: rows.to_vec(), outputs })
+        let wanted = Wanted { names: self.output_names(), filled: self.plan.filling().is_some() };
+        let Computed { outputs, filled, .. } =
+            self.run_stage(Stage::Predict, rows, &wanted, "predict")?.ok_or_else(|| interrupted("prediction"))?;
+        Ok(Predictions { rows: rows.to_vec(), outputs, filled })
+    }
+
+    /// The task's outputs, without one that fills in masks.
+    fn output_names(&self) -> Vec<String> {
+        let outputs = self.plan.outputs.iter().filter(|output| !matches!(output.kind, OutputKind::Filled(_)));
+        outputs.map(|output| output.name.clone()).collect()
     }
 
     /// Loss, metrics and the kept outputs of some rows; nothing if it was interrupted.
@@ -71,62 +79,132 @@ impl Session {
         let start = Instant::now();
         let measured = self.plan.metrics.iter().flat_map(|metric| match metric.kind {
             MetricKind::Ratio => vec![metric.prediction.clone(), metric.target.clone()],
+            MetricKind::Recovered => Vec::new(),
             _ => vec![metric.prediction.clone()],
         });
         let mut names: Vec<String> = match keep {
-            Keep::All => self.plan.outputs.iter().map(|output| output.name.clone()).chain(measured).collect(),
+            Keep::All => self.output_names().into_iter().chain(measured).collect(),
             Keep::Metrics => measured.collect(),
         };
         names.sort();
         names.dedup();
-        let has = |name: &str| Ok(Stage::Evaluate.program(&self.plan)?.outputs.iter().any(|output| output.name == name));
-        let (has_loss, weighted) = (has(LOSS)?, has(WEIGHT)?);
-        names.extend(has_loss.then(|| LOSS.to_owned()));
-        names.extend(weighted.then(|| WEIGHT.to_owned()));
-        let Some(mut outputs) = self.run_stage(Stage::Evaluate, rows, &names, label)? else { return Ok(None) };
-        let weights = if weighted { outputs.pop() } else { None };
-        let losses = if has_loss { outputs.pop() } else { None };
-        // Summed in the order of the rows, so that the batches do not matter.
-        let flat = |output: &Collected| output.rows.iter().flatten().map(|value| f64::from(*value)).collect::<Vec<f64>>();
-        let weights = weights.as_ref().map_or_else(|| vec![1.0; rows.len()], flat);
-        let loss = losses.as_ref().map(|losses| {
-            let total: f64 = flat(losses).iter().zip(&weights).map(|(loss, weight)| loss * weight).sum();
-            total / weights.iter().sum::<f64>()
-        });
+        let recovers = self.plan.metrics.iter().any(|metric| metric.kind == MetricKind::Recovered);
+        let filled = self.plan.filling().is_some_and(|(_, spec)| keep == Keep::All || recovers || spec.steps > 1);
+        let wanted = Wanted { names, filled };
+        let Some(Computed { outputs, losses, filled }) = self.run_stage(Stage::Evaluate, rows, &wanted, label)? else { return Ok(None) };
         let metrics = Metrics {
-            loss,
-            values: self.metrics(rows, &outputs, keep == Keep::All)?,
+            loss: total(&losses),
+            values: self.metrics(rows, &outputs, filled.as_ref(), keep == Keep::All)?,
             rows: rows.len() as u64,
             seconds: start.elapsed().as_secs_f64(),
         };
-        Ok(Some((metrics, Predictions { rows: rows.to_vec(), outputs })))
+        Ok(Some((metrics, Predictions { rows: rows.to_vec(), outputs, filled })))
     }
 
-    /// Runs a program over rows and keeps some outputs, in the order of `names`; nothing if it was interrupted.
-    fn run_stage(&mut self, stage: Stage, rows: &[u64], names: &[String], label: &str) -> Result<Option<Vec<Collected>>, Diagnostic> {
+    /// Runs a program over rows; nothing if it was interrupted. Where masks are filled in, each batch is run again and again with what was filled in; outputs
+    /// are those of the first time.
+    fn run_stage(&mut self, stage: Stage, rows: &[u64], wanted: &Wanted, label: &str) -> Result<Option<Computed>, Diagnostic> {
         let program = stage.program(&self.plan)?;
         let mut collectors: Vec<Collector> =
-            names.iter().map(|name| Collector::new(program, name, rows.len())).collect::<Result<_, _>>()?;
+            wanted.names.iter().map(|name| Collector::new(program, name, rows.len())).collect::<Result<_, _>>()?;
+        let has = |name: &str| program.outputs.iter().any(|output| output.name == name);
+        let (has_loss, is_weighted) = (has(LOSS), has(WEIGHT));
+        let filling = self.plan.filling().filter(|_| wanted.filled);
+        let mut filled = filling.map(|(name, spec)| Filled::new(name, spec, rows.len()));
+        let mut losses: Vec<Vec<Loss>> = Vec::new();
         let executable = self.programs.get(&self.plan, stage)?;
         let place_of = places(rows);
         let progress = Progress::start(self.progress, label, rows.len() as u64);
         let start = Instant::now();
         let mut done = 0;
         for batch_rows in evaluation_batches(self.plan.batch, rows, |row| self.data.cost(row)) {
-            if self.interrupt.is_requested() {
-                return Ok(None);
-            }
-            let batch = self.data.inputs().batch(&batch_rows, 0);
+            let mut batch = self.data.inputs().batch(&batch_rows, 0);
             check_inputs(&self.plan, &batch)?;
-            executable.run(&mut self.memory, &batch)?;
             let batch_places: Vec<usize> = batch_rows.iter().filter_map(|row| place_of.get(row).copied()).collect();
-            for collector in &mut collectors {
-                let values = executable.output(&self.memory, &batch, collector.name())?;
-                collector.take(&values, &batch.samples, &batch_places)?;
+            let mut state = filling.map(|(_, spec)| Filling::new(spec, &self.plan.inputs, &batch)).transpose()?;
+            for step in 0.. {
+                if self.interrupt.is_requested() {
+                    return Ok(None);
+                }
+                executable.run(&mut self.memory, &batch)?;
+                let value = |name: &str| executable.output(&self.memory, &batch, name);
+                for collector in collectors.iter_mut().filter(|_| step == 0) {
+                    collector.take(&value(collector.name())?, &batch.samples, &batch_places)?;
+                }
+                if has_loss {
+                    let weights = if is_weighted { Some(value(WEIGHT)?) } else { None };
+                    // After the first step only what still has masks counts.
+                    let counted = state.as_ref().filter(|_| step > 0).map(Filling::masked);
+                    losses.resize(losses.len().max(step + 1), vec![Loss::default(); rows.len()]);
+                    take_losses(&mut losses[step], &value(LOSS)?, weights.as_ref(), counted.as_deref(), &batch_places)?;
+                }
+                let (Some(state), Some((name, spec))) = (&mut state, filling) else { break };
+                let Some(ids) = state.step(&value(name)?)? else { break };
+                batch.inputs.insert(spec.input.clone(), ids);
+            }
+            if let (Some(state), Some(filled)) = (state, &mut filled) {
+                state.finish(&batch_places, filled);
             }
             done += batch_rows.len() as u64;
             progress.advance(done, || rate(done, start.elapsed().as_secs_f64()));
         }
-        Ok(Some(collectors.into_iter().map(Collector::finish).collect()))
+        Ok(Some(Computed { outputs: collectors.into_iter().map(Collector::finish).collect(), losses, filled }))
     }
+}
+
+/// What a stage keeps.
+struct Wanted {
+    /// Outputs of the program.
+    names: Vec<String>,
+    /// Are masks filled in?
+    filled: bool,
+}
+
+/// What a stage comes to, in the order of its rows.
+struct Computed {
+    outputs: Vec<Collected>,
+    /// For each step of filling in masks (one where none are) the loss of each row.
+    losses: Vec<Vec<Loss>>,
+    filled: Option<Filled>,
+}
+
+/// The loss of a row, and how much it counts.
+#[derive(Clone, Copy, Default)]
+struct Loss {
+    value: f64,
+    weight: f64,
+}
+
+/// Takes the losses of a batch, of the samples that are `counted`; all are where nothing is said.
+fn take_losses(
+    losses: &mut [Loss],
+    values: &InputData,
+    weights: Option<&InputData>,
+    counted: Option<&[bool]>,
+    places: &[usize],
+) -> Result<(), Diagnostic> {
+    let number = |data: &InputData, sample: usize| match data {
+        InputData::F32(values) => values.get(sample).map(|value| f64::from(*value)),
+        InputData::I32(_) => None,
+    };
+    for (sample, place) in places.iter().enumerate() {
+        let weight = weights.map_or(Some(1.0), |weights| number(weights, sample));
+        let (Some(value), Some(weight), Some(loss)) = (number(values, sample), weight, losses.get_mut(*place)) else {
+            return Err(fault("its samples have no loss"));
+        };
+        if counted.is_none_or(|counted| counted.get(sample) == Some(&true)) {
+            *loss = Loss { value, weight };
+        }
+    }
+    Ok(())
+}
+
+/// The mean loss of each step, added up; nothing where the task has none. Summed in the order of the rows, so that the batches do not matter.
+fn total(steps: &[Vec<Loss>]) -> Option<f64> {
+    let mean = |losses: &Vec<Loss>| {
+        let weight: f64 = losses.iter().map(|loss| loss.weight).sum();
+        losses.iter().map(|loss| loss.value * loss.weight).sum::<f64>() / weight
+    };
+    let counts = |losses: &&Vec<Loss>| losses.iter().any(|loss| loss.weight != 0.0);
+    Some(mean(steps.first()?) + steps.iter().skip(1).filter(counts).map(mean).sum::<f64>())
 }

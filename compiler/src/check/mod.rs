@@ -18,6 +18,7 @@ mod counts;
 mod data;
 mod experiment;
 mod expr;
+mod fill;
 mod gene_tokenizer;
 mod hidden_states;
 mod instance;

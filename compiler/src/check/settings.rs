@@ -194,7 +194,7 @@ impl Checker<'_> {
         })
     }
 
-    fn positive(&mut self, expr: &Expr, scope: &mut Scope) -> Option<u64> {
+    pub fn positive(&mut self, expr: &Expr, scope: &mut Scope) -> Option<u64> {
         let number = self.whole(expr, scope)?;
         if number == 0 {
             self.report(Diagnostic::error("E0317", "a number from 1 up is wanted").label(expr.span, "out of range"));
@@ -204,7 +204,7 @@ impl Checker<'_> {
     }
 
     /// `true` or `false`.
-    fn truth(&mut self, expr: &Expr, scope: &mut Scope) -> Option<bool> {
+    pub fn truth(&mut self, expr: &Expr, scope: &mut Scope) -> Option<bool> {
         match self.eval(expr, scope) {
             Value::Bool(Some(truth)) => Some(truth),
             Value::Error => None,

@@ -4,11 +4,13 @@ use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::{DType, Op};
+use mgx_ir::plan::OutputKind;
 
 use super::Checker;
 use super::axes::{Given, tensor_type};
 use super::experiment::TaskOutputs;
 use super::expr::Scope;
+use super::fill::refill;
 use super::target::{LabelType, Wanted};
 use super::value::{Column, Env, Tensor, Value};
 use crate::syntax::ast::{Expr, ExprKind, ItemKind, MemberKind, Module, ModuleRole, Name, TypeExpr, TypeExprKind};
@@ -169,6 +171,16 @@ impl Checker<'_> {
                         continue;
                     }
                     task.weight = weight.node;
+                }
+                MemberKind::Output(expr) if refill(expr).is_some() => {
+                    let Some((tensor, kind)) = refill(expr).and_then(|args| self.fill(args, expr.span, targets, scope)) else { return };
+                    if let Some(first) = task.outputs.iter().find(|output| matches!(output.kind, OutputKind::Filled(_))) {
+                        let first = first.name.clone();
+                        self.filled_twice(&member.name, &first);
+                        return;
+                    }
+                    self.put_out(&mut task, &member.name.text, &tensor, kind);
+                    scope.env.set(&member.name.text, Value::Tensor(tensor));
                 }
                 MemberKind::Output(expr) => {
                     let value = self.eval(expr, scope);

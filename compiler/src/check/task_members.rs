@@ -13,7 +13,7 @@ use super::value::{Tensor, Value};
 use crate::syntax::ast::{Arg, Expr, ExprKind};
 
 /// The kinds of metrics, by their words.
-const METRICS: [(&str, MetricKind); 14] = [
+const METRICS: [(&str, MetricKind); 15] = [
     ("accuracy", MetricKind::Accuracy),
     ("f1", MetricKind::F1),
     ("mcc", MetricKind::Mcc),
@@ -28,6 +28,7 @@ const METRICS: [(&str, MetricKind); 14] = [
     ("top_l2", MetricKind::TopL2),
     ("top_l5", MetricKind::TopL5),
     ("top_l10", MetricKind::TopL10),
+    ("recovered", MetricKind::Recovered),
 ];
 
 impl Checker<'_> {
@@ -48,11 +49,16 @@ impl Checker<'_> {
         }
         let tensor = self.operand(value, Some(DType::F32), span)?;
         let kind = self.output_kind(&tensor, targets.is_empty());
+        self.put_out(task, name, &tensor, kind);
+        Some(())
+    }
+
+    /// Adds an output of the task.
+    pub fn put_out(&mut self, task: &mut TaskOutputs, name: &str, tensor: &Tensor, kind: OutputKind) {
         if let (Some(emission), Some(node)) = (self.emission.as_mut(), tensor.node) {
             emission.graph.outputs.push(Output { name: name.to_owned(), node });
         }
         task.outputs.push(OutputSpec { name: name.to_owned(), kind });
-        Some(())
     }
 
     /// How an output is written: by the names along its last axis; a vector that nothing is compared with is an embedding.
@@ -105,7 +111,12 @@ impl Checker<'_> {
             task.metrics.extend(fields.iter().map(one));
             return Some(());
         }
-        if task.outputs.iter().any(|output| output.name == prediction) {
+        if let Some(output) = task.outputs.iter().find(|output| output.name == prediction) {
+            if matches!(output.kind, OutputKind::Filled(_)) != (kind == MetricKind::Recovered) {
+                let message = "`recovered(filled, sequence)` is the metric of what `refill` fills in, and of nothing else";
+                self.report(Diagnostic::error("E0509", message).label(expr.span, "in this metric"));
+                return Some(());
+            }
             let (prediction, target) = (prediction.to_owned(), target.clone());
             task.metrics.push(MetricSpec { name: name.to_owned(), kind, prediction, target });
             return Some(());

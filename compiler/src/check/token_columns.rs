@@ -2,7 +2,7 @@
 
 use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::{BinaryOp, DType, Op};
-use mgx_ir::plan::{ColumnKind, InputSource, InputSpec, MASKS, MaskSpec};
+use mgx_ir::plan::{ColumnKind, InputSource, InputSpec, MaskSpec};
 
 use super::Checker;
 use super::expr::Scope;
@@ -26,14 +26,20 @@ pub struct TokenInput {
     pub tokenizer: usize,
 }
 
+impl TokenInput {
+    /// The name of the input of another column's tokens along these.
+    pub fn target_name(&self, column: &str) -> String {
+        format!("{}.{column}.target", self.name)
+    }
+}
+
 impl Checker<'_> {
     /// What hides tokens of a column from a network, with the tokenizer's numbers for it.
     pub fn mask_spec(&mut self, masking: &Masking, tokenizer: usize) -> Option<MaskSpec> {
         let spec = &self.experiment.tokenizers[tokenizer];
         let Some(mask) = spec.mask() else {
-            let message = format!("the tokenizer `{}` has no token for what is masked", spec.name);
-            let diagnostic = Diagnostic::error("E0570", message).label(masking.span, "masked here");
-            self.report(diagnostic.help(format!("use a backbone whose vocabulary has `{}` or `{}`", MASKS[0], MASKS[1])));
+            let name = spec.name.clone();
+            self.no_mask(&name, masking.span);
             return None;
         };
         Some(MaskSpec {
@@ -51,16 +57,6 @@ impl Checker<'_> {
     pub fn tokens_along(&self, axis: AxisRef) -> Option<TokenInput> {
         let root = self.root(axis);
         self.experiment.token_inputs.iter().find(|tokens| tokens.axis == axis || tokens.axis == root).cloned()
-    }
-
-    fn no_tokens(&mut self, axis: AxisRef, place: Span) {
-        let shown = self.show_axis(axis);
-        let diagnostic = Diagnostic::error("E0571", format!("the positions along `{shown}` are not the tokens of a column"));
-        self.report(
-            diagnostic
-                .label(place, "tokens are wanted here")
-                .help("give the task what a backbone makes of each token, such as `out.logits`, before it is pooled or cut"),
-        );
     }
 
     /// `masked(seq)`: which tokens along an axis are hidden from the network: those that were chosen where the column is masked, else those that are masks.
@@ -131,10 +127,20 @@ impl Checker<'_> {
                 return None;
             }
         };
-        let name = format!("{}.{}.target", tokens.name, spec.name);
+        let name = tokens.target_name(&spec.name);
         let target = self.token_labels(&name, source, tokens.axis);
+        let target = self.without_masks(&target, tokens.tokenizer);
         let target = if tokens.axis == axis { target } else { self.rename(&target, &[(tokens.axis, axis)]) };
         Some((spec.name, target))
+    }
+
+    /// A mask in a label stands for what nobody knows: -1.
+    fn without_masks(&mut self, target: &Tensor, tokenizer: usize) -> Tensor {
+        let Some(mask) = self.experiment.tokenizers[tokenizer].mask() else { return target.clone() };
+        let mask = self.constant(f64::from(mask), DType::I32);
+        let is_mask = self.binary(BinaryOp::Eq, target, &mask);
+        let unknown = self.constant(-1.0, DType::I32);
+        self.select(&is_mask, &unknown, target)
     }
 
     /// An input of the graph with a whole number for each token.

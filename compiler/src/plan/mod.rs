@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mgx_diag::Diagnostic;
 use mgx_ir::graph::{BinaryOp, DType, Graph, GraphBuilder, NodeId, Op, Output, ParamId, ReduceOp};
 use mgx_ir::plan::{
-    AdapterSpec, InputSource, InputSpec, Memory, OptimizerSpec, PLAN_VERSION, ParamSpec, Plan, Precision, Program, Storage, TrainSpec,
-    WeightsSpec,
+    AdapterSpec, InputSpec, Memory, OptimizerSpec, PLAN_VERSION, ParamSpec, Plan, Precision, Program, Storage, TrainSpec, WeightsSpec,
 };
 
 use crate::check::{Adapter, Elaborated, Network, ParamInfo, TrainSettings};
@@ -270,26 +269,7 @@ fn train_spec(settings: &TrainSettings) -> TrainSpec {
 
 /// Bytes of the host's inputs for a batch of samples with these lengths.
 pub fn input_bytes(inputs: &[InputSpec], samples: &[Vec<u64>]) -> u64 {
-    inputs.iter().flat_map(|input| samples.iter().map(|lengths| elements_of(&input.source, lengths) * 4)).sum()
-}
-
-/// Elements of an input for a sample.
-fn elements_of(source: &InputSource, lengths: &[u64]) -> u64 {
-    match source {
-        InputSource::Masked { of, .. } | InputSource::Chosen { of, .. } => elements_of(of, lengths),
-        InputSource::Tokens { length }
-        | InputSource::TokensAlong { length, .. }
-        | InputSource::TokenCounts { length }
-        | InputSource::TokenTotals { length }
-        | InputSource::TokenPlaces { length, .. }
-        | InputSource::TokenCells { length, .. } => lengths.get(length.0 as usize).copied().unwrap_or(0),
-        InputSource::TokenStructures { length, features } => lengths.get(length.0 as usize).copied().unwrap_or(0) * features,
-        InputSource::FixedTokens { tokens: elements, .. } | InputSource::AllCounts { genes: elements, .. } => *elements,
-        InputSource::TokenLabels { range, .. } => range.positions(lengths),
-        InputSource::PairLabels { range, .. } => range.positions(lengths).pow(2),
-        InputSource::Numbers { width, .. } => *width,
-        InputSource::Class { .. } | InputSource::Real { .. } => 1,
-    }
+    inputs.iter().flat_map(|input| samples.iter().map(|lengths| input.source.elements(lengths) * 4)).sum()
 }
 
 fn largest_flops(program: &Program, capacity: &Capacity) -> u64 {

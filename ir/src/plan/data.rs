@@ -420,6 +420,26 @@ impl ColumnSpec {
 }
 
 impl InputSource {
+    /// Elements that a sample with these lengths has of it.
+    pub fn elements(&self, lengths: &[u64]) -> u64 {
+        let tokens = |length: &LengthId| lengths.get(length.0 as usize).copied().unwrap_or(0);
+        match self {
+            Self::Masked { of, .. } | Self::Chosen { of, .. } => of.elements(lengths),
+            Self::Tokens { length }
+            | Self::TokensAlong { length, .. }
+            | Self::TokenCounts { length }
+            | Self::TokenTotals { length }
+            | Self::TokenPlaces { length, .. }
+            | Self::TokenCells { length, .. } => tokens(length),
+            Self::TokenStructures { length, features } => tokens(length) * features,
+            Self::FixedTokens { tokens: elements, .. } | Self::AllCounts { genes: elements, .. } => *elements,
+            Self::TokenLabels { range, .. } => range.positions(lengths),
+            Self::PairLabels { range, .. } => range.positions(lengths).pow(2),
+            Self::Numbers { width, .. } => *width,
+            Self::Class { .. } | Self::Real { .. } => 1,
+        }
+    }
+
     /// The table that it reads, where it does not follow from a length.
     pub fn data(&self) -> Option<u32> {
         match self {

@@ -21,7 +21,8 @@ pub use program::{
     ReduceSpace, RoutedOuterStep, RoutedStep, SHORT, ScatterStep, Step, StepKind, StepWindows, Storage, Store,
 };
 pub use train::{
-    BatchSpec, EarlyStop, LogFormat, MetricKind, MetricSpec, Monitor, OptimizerGroup, OptimizerSpec, OutputKind, OutputSpec, TrainSpec,
+    BatchSpec, EarlyStop, FillSpec, LogFormat, MetricKind, MetricSpec, Monitor, OptimizerGroup, OptimizerSpec, OutputKind, OutputSpec,
+    TrainSpec,
 };
 
 use serde::{Deserialize, Serialize};
@@ -69,4 +70,14 @@ pub struct Plan {
     /// Floating point operations for one batch of the largest kind: forward, and forward with backward.
     pub flops_forward: u64,
     pub flops_step: u64,
+}
+
+impl Plan {
+    /// The output that fills in masks, if the task has one: its name and how it does.
+    pub fn filling(&self) -> Option<(&str, &FillSpec)> {
+        self.outputs.iter().find_map(|output| match &output.kind {
+            OutputKind::Filled(spec) => Some((output.name.as_str(), spec)),
+            _ => None,
+        })
+    }
 }

@@ -116,6 +116,32 @@ pub enum OutputKind {
     Values,
     /// A vector or a matrix per sample: written to the embeddings files.
     Embedding,
+    /// Scores of all tokens of a vocabulary at each token of an input, by which its masks are filled in. Written: the sequence that results, and for each mask
+    /// its place and the best tokens.
+    Filled(FillSpec),
+}
+
+/// How the masks of an input are filled in: the program is run, some masks become tokens, and again, until none is left or so many steps are done. Of `n` masks
+/// of a row the `n / steps + 1` whose best token has the greatest score are filled in one step; of equal ones the first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FillSpec {
+    /// The input of token ids.
+    pub input: String,
+    /// The input of the tokens that are true, where the task has them (-1 where they are not known).
+    pub target: Option<String>,
+    /// Index in `Plan::tokenizers`.
+    pub tokenizer: u32,
+    /// The id of the mask.
+    pub mask: i32,
+    pub steps: u64,
+    /// So many of the best tokens are written.
+    pub best: u64,
+    /// Is a token drawn with the scores as probabilities, and not the best one taken?
+    pub sample: bool,
+    /// Tokens that are never filled in.
+    pub never: Vec<i32>,
+    /// Seed of what is drawn.
+    pub seed: u64,
 }
 
 /// A result that is written for each sample.
@@ -154,6 +180,8 @@ pub enum MetricKind {
     Spearman,
     /// A sum over all samples divided by another: `prediction` and `target` are outputs of the program, a number of each sample.
     Ratio,
+    /// Of what an [`OutputKind::Filled`] filled in, the share of each row that is true, and the mean over the rows that had masks.
+    Recovered,
 }
 
 /// A metric: `prediction` is an output of the program, `target` a label column (of [`MetricKind::Ratio`] another output).

@@ -30,4 +30,7 @@ pub use profile::{ClassCount, ColumnProfile, ColumnSummary, DataProfile, LengthC
 pub use split::{Part, Split, check_training_classes, split};
 pub use table::{Column, Contacts, Counts, Numbers, Places, Table, TokenLabels, Values, format_of, header};
 pub use tokenizer::{Encoding, Tokenizer, UnknownCharacter, read_vocabulary};
-pub use write::{Embeddings, OutputValues, PredictionColumns, prediction_columns, write_atomically, write_embeddings};
+pub use write::{
+    Embeddings, FilledColumns, FilledRow, FilledToken, OutputValues, PredictionColumns, prediction_columns, write_atomically,
+    write_embeddings,
+};

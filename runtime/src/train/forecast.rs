@@ -70,7 +70,9 @@ impl Session {
 
     fn seconds_per_token(&mut self, stage: Stage, rows: &[u64]) -> Result<f64, Diagnostic> {
         let batches = evaluation_batches(self.plan.batch, rows, |row| self.data.cost(row));
-        self.timed(stage, &batches)
+        // Where masks are filled in, each batch is computed several times.
+        let times = self.plan.filling().map_or(1, |(_, spec)| spec.steps);
+        Ok(self.timed(stage, &batches)? * times as f64)
     }
 
     /// Seconds for a token, of batches spread over these; 0 where there are none.

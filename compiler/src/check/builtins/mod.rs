@@ -342,7 +342,7 @@ fn axis_value(checker: &mut Checker<'_>, given: &Given<'_>, index: usize) -> Opt
 }
 
 /// The axis that an expression names, if it is one of the tensor's.
-fn axis_of(checker: &mut Checker<'_>, expr: &Expr, tensor: &Tensor, scope: &mut Scope) -> Option<AxisRef> {
+pub fn axis_of(checker: &mut Checker<'_>, expr: &Expr, tensor: &Tensor, scope: &mut Scope) -> Option<AxisRef> {
     match checker.eval(expr, scope) {
         Value::Int { axis: Some(axis), .. } if tensor.axes.contains(&axis) => Some(axis),
         Value::Int { axis: Some(axis), .. } => {

@@ -33,6 +33,12 @@ impl Library {
         Ok(())
     }
 
+    /// The text of ids, with special tokens; nothing where the definition does not say.
+    pub fn decode(&self, ids: &[i32]) -> Option<String> {
+        let ids: Vec<u32> = ids.iter().map(|id| u32::try_from(*id).ok()).collect::<Option<_>>()?;
+        self.tokenizer.decode(&ids, false).ok()
+    }
+
     fn first_refused(&self, text: &str) -> UnknownCharacter {
         let alone = |character: &char| self.tokenizer.encode_fast(character.to_string(), false).is_err();
         let found = text.chars().enumerate().find(|(_, character)| alone(character)).or_else(|| text.chars().enumerate().next());

@@ -147,6 +147,18 @@ impl Tokenizer {
         ids.iter().map(|id| usize::try_from(*id).ok().and_then(|id| self.vocabulary.get(id)).map_or("[?]", String::as_str)).collect()
     }
 
+    /// The text of ids without the prefix and the suffix: letters one after another, words between spaces with their pieces joined, and what the library
+    /// makes of a `tokenizer.json`. Special tokens stand there by their names.
+    pub fn text(&self, ids: &[i32]) -> String {
+        let end = ids.len().saturating_sub(self.suffix.len());
+        let own = ids.get(self.prefix.len()..end).unwrap_or_default();
+        match &self.method {
+            Method::Greedy(_) => self.tokens(own).concat(),
+            Method::WordPiece(_) => self.tokens(own).join(" ").replace(" ##", ""),
+            Method::Library(library) => library.decode(own).unwrap_or_else(|| self.decode(own)),
+        }
+    }
+
     /// The tokens of ids, joined by single spaces.
     pub fn decode(&self, ids: &[i32]) -> String {
         self.tokens(ids).join(" ")

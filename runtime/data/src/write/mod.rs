@@ -5,10 +5,12 @@
 
 mod atomic;
 mod embeddings;
+mod filled;
 mod predictions;
 
 pub use atomic::write_atomically;
 pub use embeddings::{Embeddings, write_embeddings};
+pub use filled::{FilledColumns, FilledRow, FilledToken};
 pub use predictions::{OutputValues, PredictionColumns, prediction_columns};
 
 use std::path::Path;

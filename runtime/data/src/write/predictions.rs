@@ -13,6 +13,7 @@ use arrow::record_batch::RecordBatch;
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::{ColumnKind, OutputKind, OutputSpec};
 
+use super::filled::{FilledColumns, listed};
 use super::write_parquet;
 use crate::metrics::greatest;
 use crate::table::{Column, Table, Values, spelled};
@@ -36,11 +37,16 @@ pub struct PredictionColumns {
 
 /// Lays out the predictions for `rows` (in any order): `row` (from 1), the text columns, the true values of class and real columns, then
 /// for each output `NAME.CLASS` per class and `predicted` (`NAME.predicted` where several outputs have classes), or `NAME` (`NAME.0`,
-/// `NAME.1`, … for several values). Of several labels `NAME.LABEL` for each, and `predicted` has the names of those above one half. Embeddings are left out. A name that is taken gets `output.` before it.
+/// `NAME.1`, … for several values). Of several labels `NAME.LABEL` for each, and `predicted` has the names of those above one half. Embeddings are left out. Masks that were `filled` in come last, see [`FilledColumns`]. A name that is taken gets `output.` before it.
 ///
 /// # Errors
 /// E0542 if the number of values does not fit rows and width, or the width the number of classes.
-pub fn prediction_columns(table: &Table, rows: &[u64], outputs: &[OutputValues]) -> Result<PredictionColumns, Diagnostic> {
+pub fn prediction_columns(
+    table: &Table,
+    rows: &[u64],
+    outputs: &[OutputValues],
+    filled: Option<&FilledColumns>,
+) -> Result<PredictionColumns, Diagnostic> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|index| rows[*index]);
     let sorted = UInt64Array::from_iter_values(order.iter().map(|index| rows[*index]));
@@ -79,7 +85,7 @@ pub fn prediction_columns(table: &Table, rows: &[u64], outputs: &[OutputValues])
             Arc::new(Float32Array::from_iter_values(order.iter().map(|index| output.values[index * width + place])))
         };
         match &output.spec.kind {
-            OutputKind::Embedding => {}
+            OutputKind::Embedding | OutputKind::Filled(_) => {}
             OutputKind::Values if width == 1 => layout.push(name, column(0)),
             OutputKind::Values => (0..width).for_each(|place| layout.push(&format!("{name}.{place}"), column(place))),
             OutputKind::Probabilities { names } | OutputKind::Labels { names } if names.len() != width || width == 0 => {
@@ -106,6 +112,9 @@ pub fn prediction_columns(table: &Table, rows: &[u64], outputs: &[OutputValues])
                 layout.push(&predicted, Arc::new(LargeStringArray::from_iter_values(best)));
             }
         }
+    }
+    for (name, column) in filled.map(|filled| filled.columns(&order)).transpose()?.unwrap_or_default() {
+        layout.push(&name, column);
     }
     layout.finish()
 }
@@ -244,9 +253,8 @@ fn cell(column: &ArrayRef, row: usize, text: &mut Vec<u8>) -> std::io::Result<()
         DataType::UInt64 => write!(text, "{}", column.as_primitive::<UInt64Type>().value(row)),
         DataType::Float32 => write!(text, "{}", column.as_primitive::<Float32Type>().value(row)),
         DataType::List(_) => {
-            let values = column.as_list::<i32>().value(row);
-            let values = values.as_primitive::<Float32Type>().values();
-            write!(text, "{}", values.iter().map(f32::to_string).collect::<Vec<_>>().join(","))
+            let list = listed(&column.as_list::<i32>().value(row));
+            write!(text, "{}", list.ok_or_else(|| std::io::Error::other("a list of what has no text"))?)
         }
         DataType::Float64 => write!(text, "{}", column.as_primitive::<Float64Type>().value(row)),
         _ => text.write_all(column.as_string::<i64>().value(row).as_bytes()),
