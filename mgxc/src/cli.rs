@@ -77,9 +77,15 @@ pub struct RunOptions {
     /// Run this fold alone, from 0, where the data is split into folds (default: all, one after another)
     #[arg(long, value_name = "NUMBER")]
     pub fold: Option<u64>,
-    /// Start from the weights of this checkpoint
-    #[arg(long, value_name = "PATH")]
+    /// Start from the parameters of this checkpoint: a run, one of its checkpoints, or a file
+    #[arg(long, value_name = "PATH", conflicts_with = "resume")]
     pub checkpoint: Option<PathBuf>,
+    /// Load what of the checkpoint fits the network, and say what does not
+    #[arg(long, requires = "checkpoint")]
+    pub relaxed: bool,
+    /// Take the optimizer's state from the checkpoint as well
+    #[arg(long, requires = "checkpoint")]
+    pub with_optimizer: bool,
     /// Put a value in: seed=1, train.batch_size=16, encoder.max_length=128
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
     pub overrides: Vec<Override>,
@@ -89,6 +95,9 @@ pub struct RunOptions {
     /// Go on with the run in the folder given by --out, or with the last one
     #[arg(long)]
     pub resume: bool,
+    /// Begin the optimizer's state and the schedule anew where the run is gone on with
+    #[arg(long, requires = "resume")]
+    pub reset_optimizer: bool,
 }
 
 #[derive(Debug, Args)]

@@ -244,6 +244,35 @@ fn a_folder_with_a_run_is_not_written_over() {
 }
 
 #[test]
+fn checkpoints_of_other_experiments_are_loaded_on_purpose_alone() {
+    let work = workspace(&rows(60));
+    let first = work.mgxc(&["run", "run.mgx", "--out", "first", "--set", "train.epochs=1"]);
+    assert!(first.status.success(), "{}", errors(&first));
+    assert!(!work.path("first/loading.json").exists(), "nothing was loaded");
+    let run = |out: &str, more: &[&str]| work.mgxc(&[&["run", "run.mgx", "--set", "train.epochs=1", "--out", out], more].concat());
+    let wider = ["--set", "logits.conv_pool.hidden=9"];
+    let refused = run("refused", &[&["--checkpoint", "first"], &wider[..]].concat());
+    assert_refused(&refused, "E0954", &["of another shape", "--relaxed"]);
+    assert!(!work.path("refused").exists(), "nothing is left behind");
+
+    let output = run("relaxed", &[&["--checkpoint", "first", "--relaxed"], &wider[..]].concat());
+    assert!(output.status.success(), "{}", errors(&output));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("of another shape, stored and wanted: `conv_pool."), "{text}");
+    let loading: serde_json::Value =
+        serde_json::from_slice(&fs::read(work.path("relaxed/loading.json")).expect("the account")).expect("JSON");
+    let count = |list: &str| loading["checkpoint"][list].as_array().map_or(0, Vec::len);
+    assert!(count("used") > 0 && count("misshapen") > 0 && count("missing") == 0 && count("unexpected") == 0, "{loading}");
+
+    let output = run("again", &["--checkpoint", "first", "--with-optimizer"]);
+    assert!(output.status.success(), "{}", errors(&output));
+    assert_refused(&run("none", &["--checkpoint", "first/model.safetensors", "--with-optimizer"]), "E0959", &["--with-optimizer"]);
+    for wrong in [&["--relaxed"][..], &["--with-optimizer"], &["--reset-optimizer"], &["--checkpoint", "first", "--resume"]] {
+        assert_eq!(run("wrong", wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
 fn a_place_that_cannot_be_written_is_an_error() {
     let work = workspace(&rows(40));
     fs::write(work.path("file"), "").expect("a file");

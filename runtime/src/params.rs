@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::{ParamSpec, Precision};
-use mgx_weights::{Checkpoint, TensorData, Unwrapped, parameter_slices, read_into, save};
+use mgx_weights::{Checkpoint, TensorData, parameter_slices, read_into, save};
 
 use crate::memory::fault;
 
@@ -40,30 +40,28 @@ pub(crate) fn write<'p>(
 }
 
 /// Reads all tensors of a file that [`write`] made into `memory`; `prefix` stands before each path, and other tensors are left alone if
-/// there is one. Parameters that checkpoints do not keep may be missing. A file of the reference is read by the names that it gives.
+/// there is one. Parameters that checkpoints do not keep may be missing.
 ///
 /// # Errors
 /// E0954 if the file is not of these parameters; E0900 to E0911 if it cannot be read.
 pub(crate) fn read(path: &Path, params: &[ParamSpec], prefix: &str, memory: &mut [u8]) -> Result<(), Diagnostic> {
     let file = Checkpoint::open_file(path)?;
     let own: HashSet<&str> = params.iter().map(|param| param.path.as_str()).collect();
-    let mut strangers = file.tensors().iter().filter(|tensor| !own.contains(tensor.key.as_str()));
-    let foreign = prefix.is_empty() && strangers.clone().count() == file.tensors().len();
-    let unwrapped = if foreign { Unwrapped::new(&file) } else { Unwrapped::default() };
-    if let Some(stranger) = strangers.next().filter(|_| prefix.is_empty() && !foreign) {
+    let stranger = file.tensors().iter().find(|tensor| !own.contains(tensor.key.as_str()));
+    if let Some(stranger) = stranger.filter(|_| prefix.is_empty()) {
         return Err(does_not_fit(path, format_args!("it has `{}`, which the network does not", stranger.key)));
     }
     let mut keys: Vec<Option<String>> = Vec::with_capacity(params.len());
     for param in params {
-        let key = if foreign { reference_key(param, &unwrapped).map(str::to_owned) } else { Some(format!("{prefix}{}", param.path)) };
-        keys.push(match key.as_deref().and_then(|key| file.get(key)) {
+        let key = format!("{prefix}{}", param.path);
+        keys.push(match file.get(&key) {
             None if prefix.is_empty() && !param.is_kept() => None,
-            None => return Err(does_not_fit(path, format_args!("it lacks `{}`", key.as_deref().unwrap_or(&param.path)))),
+            None => return Err(does_not_fit(path, format_args!("it lacks `{key}`"))),
             Some(tensor) if tensor.shape != param.shape => {
                 let message = format_args!("`{}` is {:?} in the file and {:?} in the network", tensor.key, tensor.shape, param.shape);
                 return Err(does_not_fit(path, message));
             }
-            Some(_) => key,
+            Some(_) => Some(key),
         });
     }
     for ((param, key), slice) in params.iter().zip(keys).zip(parameter_slices(params, memory)?) {
@@ -72,13 +70,6 @@ pub(crate) fn read(path: &Path, params: &[ParamSpec], prefix: &str, memory: &mut
         }
     }
     Ok(())
-}
-
-/// The key of a parameter in a checkpoint of the reference: its tasks have one network, and what stands on it.
-fn reference_key<'c>(param: &ParamSpec, unwrapped: &Unwrapped<'c>) -> Option<&'c str> {
-    let (network, head) = (|| unwrapped.of_network(&param.key), || unwrapped.of_head(&param.key));
-    // A network without weights and what stands on it are not told apart by the plan.
-    if param.weights.is_some() || param.adapter.is_some() { network() } else { head().or_else(network) }
 }
 
 fn does_not_fit(path: &Path, what: impl std::fmt::Display) -> Diagnostic {

@@ -15,10 +15,11 @@ use crate::identity::identity;
 use crate::init::init;
 use crate::interrupt::Interrupt;
 use crate::memory::{allocate, classes};
-use crate::params::{self, MODEL};
+use crate::params::MODEL;
 use crate::predictions::Predictions;
 use crate::programs::Programs;
 use crate::progress::ProgressMode;
+use crate::restore::{RestoreReport, Strictness, restore};
 use crate::run::CHECKPOINTS;
 
 /// What a session is told besides the plan and the data.
@@ -70,6 +71,11 @@ pub struct Session {
     weight_folders: Vec<PathBuf>,
     source: Option<Source>,
     load_report: LoadReport,
+    restore_report: Option<RestoreReport>,
+    /// Where the optimizer of a run that begins goes on: the steps that each of its groups has done.
+    pub(crate) optimizer_steps: Vec<u64>,
+    /// A run that is resumed begins its optimizer and its schedule anew.
+    pub(crate) resets_optimizer: bool,
 }
 
 impl fmt::Debug for Session {
@@ -99,6 +105,9 @@ impl Session {
             weight_folders,
             source: None,
             load_report: LoadReport::default(),
+            restore_report: None,
+            optimizer_steps: Vec::new(),
+            resets_optimizer: false,
         })
     }
 
@@ -125,6 +134,11 @@ impl Session {
     /// The account of the weights that [`Session::prepare`] loaded; empty before, or where a checkpoint was restored instead.
     pub fn load_report(&self) -> &LoadReport {
         &self.load_report
+    }
+
+    /// The account of the checkpoint that [`Session::restore`] has read; none before.
+    pub fn restore_report(&self) -> Option<&RestoreReport> {
+        self.restore_report.as_ref()
     }
 
     /// Where the parameters come from; none as long as they have no values.
@@ -163,19 +177,37 @@ impl Session {
     }
 
     /// Takes the parameters of a finished or unfinished run: its best checkpoint if it has one, else the last, else its `model.safetensors`.
-    /// `path` may also be a folder with such a file (a single checkpoint) or the file itself.
+    /// `path` may also be a folder with such a file (a single checkpoint) or the file itself, which may be a checkpoint of the reference.
     ///
     /// # Errors
-    /// E0951 if there is none; E0954 if it is of another network; E0926 if it is damaged; E0900 to E0911.
-    pub fn restore(&mut self, path: &Path) -> Result<&Source, Diagnostic> {
-        let (file, source) = if path.is_dir() { in_folder(path)? } else { (path.to_owned(), Source::File { path: path.to_owned() }) };
+    /// E0951 if there is none; E0954 if it is of another network and must not be, E0958 if nothing of it fits; E0926 if it is damaged; E0900 to E0911.
+    pub fn restore(&mut self, path: &Path, strictness: Strictness) -> Result<&Source, Diagnostic> {
+        let (file, source) = located(path)?;
         if !file.exists() {
             return Err(Diagnostic::error("E0951", format!("`{}` holds no checkpoint", path.display()))
                 .help("name the folder of a run, or a file of its parameters (`model.safetensors`)"));
         }
-        self.prepare_frozen()?;
-        params::read(&file, &self.plan.params, "", &mut self.memory.params)?;
+        match strictness {
+            Strictness::Strict => self.prepare_frozen()?,
+            Strictness::Relaxed => self.prepare()?,
+        }
+        self.restore_report = Some(restore(&file, &self.plan.params, &self.plan.weights, strictness, &mut self.memory.params)?);
         Ok(self.source.insert(source))
+    }
+
+    /// Takes the optimizer's state of a checkpoint that [`Session::restore`] takes the parameters of: a run that begins in this session goes on with it.
+    ///
+    /// # Errors
+    /// E0959 if there is none, or if it is not of what is trained here; E0926, E0956 and E0900 to E0911 if it cannot be read.
+    pub fn restore_optimizer(&mut self, path: &Path) -> Result<(), Diagnostic> {
+        let (file, _) = located(path)?;
+        self.optimizer_steps = self.read_optimizer(file.parent().unwrap_or(Path::new("")))?;
+        Ok(())
+    }
+
+    /// Lets [`Session::fit`], where it resumes a run, begin the optimizer's state and the schedule anew. Parameters and the run's place are kept.
+    pub fn reset_optimizer(&mut self) {
+        self.resets_optimizer = true;
     }
 
     pub(crate) fn set_source(&mut self, source: Source) {
@@ -189,6 +221,11 @@ impl Session {
     pub fn write_predictions(&self, predictions: &Predictions, folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         predictions.write(&self.plan, self.data.table(), folder)
     }
+}
+
+/// The file of parameters that a path names.
+fn located(path: &Path) -> Result<(PathBuf, Source), Diagnostic> {
+    if path.is_dir() { in_folder(path) } else { Ok((path.to_owned(), Source::File { path: path.to_owned() })) }
 }
 
 /// The file of a folder's parameters: the best checkpoint's of a run, or its last one's, or the folder's own.

@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{classifier, compile, descent, events, session, write_table};
-use mgx_runtime::{FitReport, RunFolder, Session, Settings, Stop};
+use mgx_runtime::{FitReport, RunFolder, Session, Settings, Stop, Strictness};
 use mgx_weights::Checkpoint;
 
 fn fit(data: &Path, name: &str, text: &str) -> Result<(FitReport, Session), mgx_diag::Diagnostic> {
@@ -122,13 +122,13 @@ fn other_sessions_take_the_best_parameters() {
     let (mut other, _) = session(data, &text, "small");
     assert_ne!(other.predict(&rows).unwrap().outputs, expected, "training changes something");
     for path in ["run", "run/model.safetensors"] {
-        other.restore(&data.join(path)).unwrap();
+        other.restore(&data.join(path), Strictness::Strict).unwrap();
         assert_eq!(other.predict(&rows).unwrap().outputs, expected, "{path}");
     }
-    assert_eq!(other.restore(&data.join("nowhere")).unwrap_err().code.0, "E0951");
+    assert_eq!(other.restore(&data.join("nowhere"), Strictness::Strict).unwrap_err().code.0, "E0951");
     let narrow = text.replace("channels = 8", "channels = 4");
     let (mut narrow, _) = session(data, &narrow, "small");
-    assert_eq!(narrow.restore(&data.join("run")).unwrap_err().code.0, "E0954");
+    assert_eq!(narrow.restore(&data.join("run"), Strictness::Strict).unwrap_err().code.0, "E0954");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_loss_that_explodes_stops_the_run_before_the_step() {
     assert_eq!(found.labels.iter().map(|label| label.text.as_str()).collect::<Vec<_>>(), ["this loss", "computed here"]);
     assert!(found.notes.iter().any(|note| note.contains("step-00000000")), "{:?}", found.notes);
     let (mut other, _) = session(data, &text, "small");
-    other.restore(&data.join("run")).unwrap();
+    other.restore(&data.join("run"), Strictness::Strict).unwrap();
 }
 
 #[test]

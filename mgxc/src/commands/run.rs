@@ -7,7 +7,7 @@ use std::time::Instant;
 use mgx_data::Part;
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::Plan;
-use mgx_runtime::{FitReport, Interrupt, Metrics, ProgressMode, RunFolder, Session, Settings, Stop};
+use mgx_runtime::{FitReport, Interrupt, Metrics, ProgressMode, RunFolder, Session, Settings, Stop, Strictness};
 
 use super::prepare::{Labels, Prepared, prepare};
 use super::{folds, resources};
@@ -62,13 +62,19 @@ pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) 
         session.prepare()?;
         report::print(&session.load_report().warnings(), &prepared.sources);
     }
+    if let Some(path) = &options.checkpoint {
+        restore(&mut session, path, options)?;
+        report::print(&session.load_report().warnings(), &prepared.sources);
+    }
+    if options.reset_optimizer {
+        session.reset_optimizer();
+    }
     let run = run_folder(options, out, session.plan(), &resolved, fits)?;
+    if !options.resume {
+        run.write_loading(session.load_report(), session.restore_report())?;
+    }
     if !fits && !trains {
         run.write_lock(&session.lock()?)?;
-    }
-    if let Some(path) = &options.checkpoint {
-        let source = session.restore(path)?;
-        report::line(format_args!("parameters: {source}"));
     }
     let predicted = if matches!(stage, None | Some(Stage::Predict)) { prediction_rows(&session, on.as_deref())? } else { Vec::new() };
     // The other stages only read a run, whose own figures stay.
@@ -90,7 +96,7 @@ pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) 
         print_fit(&report);
         resources.samples_per_s = (report.samples > 0).then(|| report.samples as f64 / report.seconds.max(1e-9));
     } else if trains && options.checkpoint.is_none() {
-        let source = session.restore(run.path())?;
+        let source = session.restore(run.path(), Strictness::Strict)?;
         report::line(format_args!("parameters: {source}"));
     }
     if stage == Some(Stage::Validate) {
@@ -116,6 +122,23 @@ pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) 
     }
     report::line(format_args!("results are in {}", run.path().display()));
     Ok(Done { code: ExitCode::SUCCESS, test })
+}
+
+/// Takes parameters from a checkpoint, and the optimizer's state where that is wanted, and says what was found.
+fn restore(session: &mut Session, path: &Path, options: &RunOptions) -> Result<(), Diagnostic> {
+    let strictness = if options.relaxed { Strictness::Relaxed } else { Strictness::Strict };
+    let source = session.restore(path, strictness)?;
+    report::line(format_args!("parameters: {source}"));
+    if let Some(found) = session.restore_report().filter(|found| !found.fits()) {
+        report::line(format_args!("  {} tensors are loaded", found.used.len()));
+        for line in found.lines() {
+            report::line(format_args!("  {line}"));
+        }
+    }
+    if options.with_optimizer {
+        session.restore_optimizer(path)?;
+    }
+    Ok(())
 }
 
 /// The rows to predict: those that the experiment names, else the test part, else all.

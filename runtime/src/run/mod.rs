@@ -5,6 +5,7 @@
 //!   experiment.mgx        the program with everything resolved
 //!   plan.json             what the compiler made of it
 //!   lock.json             hashes of data and weights, seed, version
+//!   loading.json          the account of weights and of a checkpoint that it began with
 //!   metrics.jsonl         one event a line; metrics.csv, events.out.tfevents.* where they are asked for
 //!   checkpoints/          see `mgx_weights::CheckpointStore`
 //!   model.safetensors     the best parameters, when training is done
@@ -30,16 +31,18 @@ use std::path::{Path, PathBuf};
 
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::Plan;
-use mgx_weights::write_atomically;
+use mgx_weights::{LoadReport, write_atomically};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::identity::differences;
 use crate::resources::Resources;
+use crate::restore::RestoreReport;
 
 const PROGRAM: &str = "experiment.mgx";
 const PLAN: &str = "plan.json";
 const LOCK: &str = "lock.json";
+const LOADING: &str = "loading.json";
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// Differences that an error names.
 const SHOWN: usize = 5;
@@ -178,6 +181,17 @@ impl RunFolder {
     /// E0920 to E0922.
     pub fn write_lock(&self, lock: &Lock) -> Result<(), Diagnostic> {
         self.write_json(LOCK, lock)
+    }
+
+    /// Writes the account of what was loaded, where anything was.
+    ///
+    /// # Errors
+    /// E0920 to E0922.
+    pub fn write_loading(&self, weights: &LoadReport, checkpoint: Option<&RestoreReport>) -> Result<(), Diagnostic> {
+        if weights.weights.is_empty() && checkpoint.is_none() {
+            return Ok(());
+        }
+        self.write_json(LOADING, &json!({ "weights": weights.weights, "checkpoint": checkpoint }))
     }
 
     pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), Diagnostic> {

@@ -60,23 +60,52 @@ impl Session {
         params::write(path, tensors, &BTreeMap::new())
     }
 
-    /// Takes parameters, optimizer state and the run's state from a checkpoint.
+    /// Reads the optimizer's state of a checkpoint's folder; gives the steps that each group of the optimizer has done.
+    ///
+    /// # Errors
+    /// E0959 if there is none, or if it is not of what is trained here; E0956 and E0900 to E0911 if it cannot be read.
+    pub(crate) fn read_optimizer(&mut self, folder: &Path) -> Result<Vec<u64>, Diagnostic> {
+        let path = folder.join(OPTIMIZER);
+        if !path.exists() {
+            return Err(Diagnostic::error("E0959", format!("`{}` holds no state of an optimizer", folder.display()))
+                .help("name a run of mgx that trained, or a folder in its `checkpoints`; or leave out `--with-optimizer`"));
+        }
+        self.read_slots(&path).map_err(|found| match found.code.0 {
+            "E0954" => Diagnostic::error("E0959", "the optimizer's state is not of what is trained here")
+                .note(found.message)
+                .help("leave out `--with-optimizer`: the optimizer then begins anew"),
+            _ => found,
+        })?;
+        Ok(TrainState::read(folder)?.optimizer_steps())
+    }
+
+    fn read_slots(&mut self, path: &Path) -> Result<(), Diagnostic> {
+        let trainable: Vec<_> = self.plan.params.iter().filter(|param| param.trainable).cloned().collect();
+        let names = self.state_names().to_vec();
+        for (name, slot) in names.iter().zip(&mut self.memory.state) {
+            params::read(path, &trainable, &format!("{name}."), slot)?;
+        }
+        Ok(())
+    }
+
+    /// Takes parameters, optimizer state (unless that begins anew) and the run's state from a checkpoint.
     ///
     /// # Errors
     /// E0926 if it is damaged; E0952 if it is of another experiment; E0954, E0956 and E0900 to E0911 if it cannot be read.
     pub(crate) fn load_checkpoint(&mut self, saved: &SavedCheckpoint) -> Result<TrainState, Diagnostic> {
         saved.manifest.verify(&saved.path)?;
-        let state = TrainState::read(&saved.path)?;
+        let mut state = TrainState::read(&saved.path)?;
         if state.identity != self.identity {
             let run = saved.path.ancestors().nth(2).unwrap_or(&saved.path);
             return Err(other_experiment(run, &[format!("the checkpoint `{}` was written by another program", saved.name)]));
         }
         self.prepare_frozen()?;
         params::read(&saved.path.join(MODEL), &self.plan.params, "", &mut self.memory.params)?;
-        let trainable: Vec<_> = self.plan.params.iter().filter(|param| param.trainable).cloned().collect();
-        let names = self.state_names().to_vec();
-        for (name, slot) in names.iter().zip(&mut self.memory.state) {
-            params::read(&saved.path.join(OPTIMIZER), &trainable, &format!("{name}."), slot)?;
+        if self.resets_optimizer {
+            self.memory.state.iter_mut().for_each(|slot| slot.fill(0));
+            state.restart_optimizer();
+        } else {
+            self.read_slots(&saved.path.join(OPTIMIZER))?;
         }
         self.set_source(Source::Checkpoint { name: saved.name.clone(), step: state.step, best: false });
         Ok(state)

@@ -101,6 +101,7 @@ impl Session {
         if let Some(step) = resumed_from {
             fit.progress.line(&match fit.state.stop {
                 Some(_) => format!("nothing is left to train: the run ended after step {step}"),
+                None if self.resets_optimizer => format!("resumed after step {step}, epoch {}, with a new optimizer", fit.state.epoch + 1),
                 None => format!("resumed after step {step}, epoch {}", fit.state.epoch + 1),
             });
         }
@@ -150,7 +151,9 @@ impl Session {
             }
             None => {
                 self.prepare()?;
-                TrainState::new(&self.identity)
+                let mut state = TrainState::new(&self.identity);
+                state.optimizer_before = std::mem::take(&mut self.optimizer_steps);
+                state
             }
         };
         let schedule = Schedule::new(&spec, || self.total_steps(&spec, &plan))?;
@@ -182,8 +185,8 @@ impl Session {
                 return Ok(false);
             }
             let group = &rest[..rest.len().min(usize::try_from(accumulate).unwrap_or(usize::MAX))];
-            let learning_rate = fit.schedule.learning_rate(fit.state.step)?;
-            let later = self.unfrozen(&mut fit.state);
+            let learning_rate = fit.schedule.learning_rate(fit.state.step - fit.state.restarted)?;
+            let groups = self.group_steps(&mut fit.state);
             let order = StepOrder {
                 step: fit.state.step + 1,
                 batches: group,
@@ -191,7 +194,7 @@ impl Session {
                 learning_rate,
                 accumulate,
                 clip_norm: fit.spec.clip_norm,
-                later: &later,
+                groups: &groups,
             };
             let result = self.train_step(&order).map_err(|found| fit.with_last_checkpoint(found))?;
             fit.advance(group.len() as u64, &result, learning_rate)?;
@@ -204,12 +207,12 @@ impl Session {
         Ok(true)
     }
 
-    /// The number of the step for each group of the optimizer that was frozen at first and is trained in this epoch.
-    fn unfrozen(&self, state: &mut TrainState) -> Vec<u64> {
+    /// For each group of the optimizer that is trained in this epoch the number of its own next step, from 1.
+    fn group_steps(&self, state: &mut TrainState) -> Vec<u64> {
         let groups = self.plan.optimizer.iter().flat_map(|optimizer| &optimizer.later);
         let count = groups.take_while(|group| group.from_epoch <= state.epoch).count();
         state.unfrozen.resize(count.max(state.unfrozen.len()), state.step);
-        state.unfrozen.iter().map(|first| state.step + 1 - first).collect()
+        state.optimizer_steps().into_iter().map(|done| done + 1).collect()
     }
 
     /// Evaluates after an epoch, and writes a checkpoint; false if it was interrupted.

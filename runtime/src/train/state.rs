@@ -73,6 +73,12 @@ pub(crate) struct TrainState {
     /// Steps before each group of the optimizer that was frozen at first was trained, for those that are by now.
     #[serde(default)]
     pub unfrozen: Vec<u64>,
+    /// Steps before the optimizer and the schedule began anew; 0 where they did not.
+    #[serde(default)]
+    pub restarted: u64,
+    /// Steps that each group of the optimizer had done before the run, whose state it began with.
+    #[serde(default)]
+    pub optimizer_before: Vec<u64>,
     /// Since the last logged step.
     pub window: Sums,
     /// Since the epoch began.
@@ -101,6 +107,8 @@ impl TrainState {
             batch: 0,
             batches: 0,
             unfrozen: Vec::new(),
+            restarted: 0,
+            optimizer_before: Vec::new(),
             window: Sums::default(),
             epoch_sums: Sums::default(),
             best: None,
@@ -110,6 +118,20 @@ impl TrainState {
             events: 0,
             stop: None,
         }
+    }
+
+    /// The steps that each group of the optimizer has done with its state: the first, then those that were frozen at first and are trained by now.
+    pub fn optimizer_steps(&self) -> Vec<u64> {
+        let begun = std::iter::once(self.restarted).chain(self.unfrozen.iter().copied());
+        let before = self.optimizer_before.iter().copied().chain(std::iter::repeat(0));
+        begun.zip(before).map(|(begun, before)| self.step - begun + before).collect()
+    }
+
+    /// The optimizer and the schedule begin anew with the next step.
+    pub fn restart_optimizer(&mut self) {
+        self.restarted = self.step;
+        self.unfrozen.fill(self.step);
+        self.optimizer_before.clear();
     }
 
     /// Takes note of an evaluation's monitored value; is it the best so far? A value that is not a number never is.

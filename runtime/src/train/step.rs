@@ -7,7 +7,7 @@ use mgx_ir::random::{derive, derive_name};
 
 use super::state::Sums;
 use crate::exact::Exact;
-use crate::memory::check_inputs;
+use crate::memory::{check_inputs, fault};
 use crate::programs::{Stage, scalar, set_scalar, spans_of};
 use crate::session::{Session, Source};
 
@@ -36,8 +36,8 @@ pub(crate) struct StepOrder<'a> {
     pub learning_rate: f64,
     pub accumulate: u64,
     pub clip_norm: Option<f64>,
-    /// For each group of the optimizer that was frozen at first and is trained now: the number of its own step, from 1.
-    pub later: &'a [u64],
+    /// For each group of the optimizer that is trained now, the number of its own step, from 1: the first, then those that were frozen at first.
+    pub groups: &'a [u64],
 }
 
 impl Session {
@@ -63,14 +63,15 @@ impl Session {
             let tokens = rows.iter().map(|row| self.data.cost(*row)).sum();
             sums.add(&Sums { loss: Exact(loss * weight), samples: rows.len() as u64, tokens });
         }
-        let gradient_norm = self.gradient_norm(order.later.len())?;
+        let (first, later) = order.groups.split_first().ok_or_else(|| fault("its optimizer has no group"))?;
+        let gradient_norm = self.gradient_norm(later.len())?;
         if !gradient_norm.is_finite() {
             return Err(self.gradient_not_finite(order, gradient_norm));
         }
         let scale = order.clip_norm.map_or(1.0, |limit| (limit / (gradient_norm + CLIP_EPSILON)).min(1.0));
-        let batch = self.update_inputs(order.learning_rate, order.step, scale);
+        let batch = self.update_inputs(order.learning_rate, *first, scale);
         self.programs.get(&self.plan, Stage::Update)?.run(&mut self.memory, &batch)?;
-        for (group, step) in order.later.iter().enumerate() {
+        for (group, step) in later.iter().enumerate() {
             let batch = self.update_inputs(order.learning_rate, *step, scale);
             let [_, update] = self.programs.later(&self.plan, group)?;
             update.run(&mut self.memory, &batch)?;

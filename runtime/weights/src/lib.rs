@@ -33,7 +33,7 @@ pub use dtype::Dtype;
 pub use hash::file_hash;
 pub use load::{check, check_opened, load, load_opened, open_all, read_into};
 pub use manifest::{Manifest, ManifestFile};
-pub use matching::{LoadReport, UsedTensor, WeightsReport};
+pub use matching::{LoadReport, UsedTensor, WeightsReport, is_listed, same_shape};
 pub use memory::parameter_slices;
 pub use report::cannot_write;
 pub use save::{TensorData, save};

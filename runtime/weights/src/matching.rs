@@ -151,11 +151,15 @@ fn account_for_rest(spec: &WeightsSpec, checkpoint: &Checkpoint, taken: &HashSet
         if taken.contains(key) {
             continue;
         }
-        let stripped = spec.prefixes.iter().filter_map(|prefix| key.strip_prefix(prefix.as_str()));
-        let ignored = std::iter::once(key).chain(stripped).any(|name| spec.ignore.iter().any(|pattern| matches(pattern, name)));
-        let list = if ignored { &mut report.ignored } else { &mut report.unexpected };
+        let list = if is_listed(key, &spec.prefixes, &spec.ignore) { &mut report.ignored } else { &mut report.unexpected };
         list.push(key.to_owned());
     }
+}
+
+/// Does a key, or what is left of it without one of the prefixes, match one of these patterns? A star stands for any text.
+pub fn is_listed(key: &str, prefixes: &[String], patterns: &[String]) -> bool {
+    let stripped = prefixes.iter().filter_map(|prefix| key.strip_prefix(prefix.as_str()));
+    std::iter::once(key).chain(stripped).any(|name| patterns.iter().any(|pattern| matches(pattern, name)))
 }
 
 /// The tensor of a key: with each prefix in order, then without one; then the same of its other names.
@@ -185,7 +189,7 @@ fn renamed(key: &str, own: &str, stored: &str) -> Option<String> {
 }
 
 /// Axes of extent 1 do not change the order of the elements, so `[4, 1]` fills `[4]`.
-fn same_shape(wanted: &[u64], stored: &[u64]) -> bool {
+pub fn same_shape(wanted: &[u64], stored: &[u64]) -> bool {
     let long = |shape: &[u64]| shape.iter().copied().filter(|extent| *extent != 1).collect::<Vec<_>>();
     long(wanted) == long(stored)
 }

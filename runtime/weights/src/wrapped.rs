@@ -37,6 +37,16 @@ impl<'c> Unwrapped<'c> {
         found
     }
 
+    /// Has it none of these names?
+    pub fn is_empty(&self) -> bool {
+        self.network.is_empty() && self.head.is_empty()
+    }
+
+    /// The names that a stored key has without wrappers: its own where it has none, and none for the original of a part of which a trained copy is stored.
+    pub fn names(&self, key: &str) -> Vec<String> {
+        plain(key).into_iter().chain(key.strip_prefix(HEAD).map(str::to_owned)).collect()
+    }
+
     /// The stored key of a network's tensor.
     pub fn of_network(&self, name: &str) -> Option<&'c str> {
         self.network.get(name).copied()
