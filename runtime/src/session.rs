@@ -68,6 +68,8 @@ pub struct Session {
     pub(crate) progress: ProgressMode,
     pub(crate) interrupt: Interrupt,
     pub(crate) identity: String,
+    /// The folder of the experiment's file.
+    pub(crate) folder: PathBuf,
     weight_folders: Vec<PathBuf>,
     source: Option<Source>,
     load_report: LoadReport,
@@ -102,6 +104,7 @@ impl Session {
             programs: Programs::default(),
             progress: settings.progress,
             interrupt: settings.interrupt,
+            folder: settings.folder,
             weight_folders,
             source: None,
             load_report: LoadReport::default(),

@@ -13,6 +13,7 @@ mod heads;
 mod huggingface;
 mod inference;
 mod masked_lm;
+mod metrics;
 mod multimolecule;
 mod old_names;
 mod onehot;

@@ -4,8 +4,8 @@ use mgx_tests::Outcome;
 use mgx_tests::golden::Case;
 
 use crate::{
-    adapters, cells, contacts, genomic, heads, huggingface, inference, masked_lm, multimolecule, onehot, pretrained, program, retrieval,
-    rewrites, schedules, training, zeroshot,
+    adapters, cells, contacts, genomic, heads, huggingface, inference, masked_lm, metrics, multimolecule, onehot, pretrained, program,
+    retrieval, rewrites, schedules, training, zeroshot,
 };
 
 /// What a case is for this version.
@@ -25,7 +25,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("conditional_diffusion_mlm", "diffusion"),
     ("data_modules", "the reference's data modules"),
     ("diffusion", "diffusion"),
-    ("metrics", "all metrics of the reference"),
     ("regression_with_scaling", "scaled regression"),
     ("train_mm", "LoRA and several outputs of a regression"),
 ];
@@ -49,6 +48,7 @@ pub fn standing(case: &Case) -> Standing {
         "enformer" => return Standing::Owned(genomic::enformer),
         "heads" if case.spec.get("runs").is_some() => return Standing::Owned(heads::run),
         "inference" => return Standing::Owned(inference::run),
+        "metrics" => return Standing::Owned(metrics::run),
         "multimolecule_aido_rna" => return Standing::Owned(multimolecule::run),
         "rewrites" => return Standing::Owned(rewrites::run),
         "sentences" => return Standing::Owned(pretrained::minilm),

@@ -6,6 +6,7 @@ use mgx_ir::plan::{
 };
 
 use super::Checker;
+use super::data_source::Source;
 use super::expr::Scope;
 use super::library::ItemRef;
 use super::tokenizer::field_value;
@@ -47,7 +48,7 @@ impl Checker<'_> {
     }
 
     fn read_table(&mut self, item: ItemRef, name: &Name, data: &Data) -> Option<Table> {
-        let (path, format) = self.table_source(&data.source, item.file)?;
+        let Source { path, format, windows } = self.table_source(&data.source, item.file)?;
         self.unique_fields(&data.body);
         let mut columns = Vec::new();
         let mut column_spans = Vec::new();
@@ -86,6 +87,10 @@ impl Checker<'_> {
         let mut headers = Vec::new();
         match self.world.table_header(&path, format) {
             Ok(header) => {
+                let header = match &windows {
+                    Some(windows) => self.with_windows(header, windows, &path, data.source.span)?,
+                    None => header,
+                };
                 headers.clone_from(&header);
                 for (column, span) in columns.iter().zip(&column_spans) {
                     for wanted in own_headers(column) {
@@ -110,7 +115,12 @@ impl Checker<'_> {
                 ok = false;
             }
         }
-        ok.then(|| Table { item, spec: DataSpec { name: name.text.clone(), path, format, columns, split }, column_spans, header: headers })
+        ok.then(|| Table {
+            item,
+            spec: DataSpec { name: name.text.clone(), path, format, columns, split, windows },
+            column_spans,
+            header: headers,
+        })
     }
 
     /// The file of triples of a column of counts must have their columns.
@@ -133,7 +143,7 @@ impl Checker<'_> {
     }
 
     /// A column that the file lacks; `name` is its name in the program, where it has one.
-    fn missing_header(&mut self, wanted: &str, name: Option<&str>, span: Span, header: &[String], path: &str, source: Span) {
+    pub fn missing_header(&mut self, wanted: &str, name: Option<&str>, span: Span, header: &[String], path: &str, source: Span) {
         let diagnostic = Diagnostic::error("E0512", format!("`{path}` has no column `{wanted}`"))
             .label(span, "not in the file")
             .label(source, "this table");
@@ -147,55 +157,6 @@ impl Checker<'_> {
             (None, Some(name)) => diagnostic.help(format!("a column under another name is written `{name}: … at \"name in the file\"`")),
             (None, None) => diagnostic,
         });
-    }
-
-    fn table_source(&mut self, source: &Expr, file: usize) -> Option<(String, FileFormat)> {
-        let usage = "a table is `table(\"file.tsv\")` or `fasta(\"file.fasta\")`";
-        let ExprKind::Call(callee, args) = &source.kind else {
-            self.report(Diagnostic::error("E0503", usage).label(source.span, "not a source of rows"));
-            return None;
-        };
-        let kind = match &callee.kind {
-            ExprKind::Name(name) if name == "table" || name == "fasta" => name.as_str(),
-            other => {
-                let diagnostic = Diagnostic::error("E0503", usage).label(callee.span, "not a source of rows");
-                let near = if let ExprKind::Name(name) = other { nearest(name, ["table", "fasta"]) } else { None };
-                self.report(match near {
-                    Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-                    None => diagnostic,
-                });
-                return None;
-            }
-        };
-        let mut scope = Scope { file, env: Env::default(), experiment: false, instance: None };
-        let mut path = None;
-        let mut format = (kind == "fasta").then_some(FileFormat::Fasta);
-        for arg in args {
-            match arg.name.as_ref().map(|name| name.text.as_str()) {
-                None if path.is_some() => {
-                    self.report(Diagnostic::error("E0503", usage).label(arg.value.span, "one path too many"));
-                    return None;
-                }
-                None => path = Some(self.text_of(&arg.value, &mut scope)?),
-                Some("format") if kind == "table" => {
-                    format =
-                        self.choice(&arg.value, &[("csv", FileFormat::Csv), ("tsv", FileFormat::Tsv), ("parquet", FileFormat::Parquet)]);
-                    format?;
-                }
-                Some(_) => {
-                    if let Some(name) = &arg.name {
-                        self.unknown_option(kind, name, ["format"].into_iter().filter(|_| kind == "table"));
-                    }
-                    return None;
-                }
-            }
-        }
-        let Some(path) = path else {
-            self.report(Diagnostic::error("E0503", usage).label(source.span, "the path is missing"));
-            return None;
-        };
-        let format = format.map_or_else(|| self.format_of(&path, source.span), Some)?;
-        Some((path, format))
     }
 
     /// The format that the ending of a table's name stands for.

@@ -16,6 +16,7 @@ mod column_input;
 mod conditions;
 mod counts;
 mod data;
+mod data_source;
 mod experiment;
 mod expr;
 mod fill;

@@ -7,7 +7,7 @@ use super::World;
 use crate::syntax::ast::{Arg, Body, Expr, ExprKind, FieldKind, File, ItemKind};
 
 /// Calls whose first argument is a path.
-const PATH_CALLS: [&str; 3] = ["table", "fasta", "folder"];
+const PATH_CALLS: [&str; 4] = ["table", "fasta", "variants", "folder"];
 
 /// The text of `original` as `changed` has it, which differs by values from the command line.
 pub fn resolved_text(world: &dyn World, sources: &SourceMap, file: FileId, original: &File, changed: &File) -> String {
@@ -82,7 +82,7 @@ impl Edits<'_> {
         let is_path = matches!(&callee.kind, ExprKind::Name(name) if PATH_CALLS.contains(&name.as_str()));
         for (index, arg) in new.iter().enumerate() {
             match old.get(index) {
-                Some(before) if is_path && index == 0 => self.path(&before.value, &arg.value),
+                Some(before) if is_path && (index == 0 || is_genome(arg)) => self.path(&before.value, &arg.value),
                 Some(before) => self.expr(&before.value, &arg.value),
                 None => {
                     let separator = if index == 0 { "" } else { ", " };
@@ -122,4 +122,9 @@ impl Edits<'_> {
         }
         text
     }
+}
+
+/// The other file that a source of rows reads.
+fn is_genome(arg: &Arg) -> bool {
+    arg.name.as_ref().is_some_and(|name| name.text == "genome")
 }

@@ -159,6 +159,37 @@ pub struct DataSpec {
     pub format: FileFormat,
     pub columns: Vec<ColumnSpec>,
     pub split: SplitSpec,
+    /// The table has variants of a genome: columns of sequences around them are made.
+    #[serde(default)]
+    pub windows: Option<WindowSpec>,
+}
+
+/// Windows of a genome around the variants of a table. The columns of the table are named by their headers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowSpec {
+    /// A FASTA file with a record for each chromosome; relative to the folder of the experiment's file, or absolute.
+    pub genome: String,
+    /// Letters on either side of the variant.
+    pub letters: u64,
+    pub chromosome: String,
+    /// Where the variant begins and ends, letters counted from 0; the end is the first letter after it.
+    pub start: String,
+    pub end: String,
+    /// The letter of the genome, on either strand, and what it becomes.
+    pub reference: String,
+    pub mutated: String,
+    /// Variants whose letter is on neither strand of the genome are taken as they are, instead of refused.
+    pub keep_mismatches: bool,
+}
+
+impl WindowSpec {
+    /// Names of the columns that are made: the window with the reference's letter, with the mutated one, and with a mask.
+    pub const MADE: [&str; 3] = ["reference", "mutated", "masked"];
+
+    /// Headers of the columns that windows are made from.
+    pub fn headers(&self) -> [&String; 5] {
+        [&self.chromosome, &self.start, &self.end, &self.reference, &self.mutated]
+    }
 }
 
 /// Where counts by gene stand.

@@ -13,7 +13,7 @@ pub use batch::{Batch, InputData, Sample};
 pub use data::{
     AlignedPlace, AlignmentFormat, Alphabet, Casing, CellNumber, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat,
     FoldSpec, FoldValid, GeneOrder, Generator, InputSource, InputSpec, LengthPolicy, LengthSpec, MASKS, MaskSpec, NeighborSpec, SplitSpec,
-    StructureSpec, TokenRange, TokenizerKind, TokenizerSpec, Unknown,
+    StructureSpec, TokenRange, TokenizerKind, TokenizerSpec, Unknown, WindowSpec,
 };
 pub use params::{AdapterSpec, Init, Memory, ParamSpec, Precision, WeightsSpec};
 pub use program::{

@@ -60,6 +60,7 @@ fn main() {
         path: "a.tsv".into(),
         format: FileFormat::Tsv,
         columns: vec![column("sequence", sequence), column("label", ColumnKind::Class { names: vec!["EI".into(), "N".into()] })],
+        windows: None,
         split: SplitSpec::None,
     };
     let start = Instant::now();

@@ -263,7 +263,12 @@ impl Session {
 
     /// The files that a run of this session depends on.
     pub(crate) fn lock_request(&self) -> Result<LockRequest, Diagnostic> {
-        let data = self.plan.data.iter().zip(self.data.tables()).map(|(spec, table)| (spec.path.clone(), table.path.clone())).collect();
+        let tables = self.plan.data.iter().zip(self.data.tables());
+        let files = |(spec, table): (&DataSpec, &Table)| {
+            let genome = spec.windows.as_ref().map(|windows| (windows.genome.clone(), self.folder.join(&windows.genome)));
+            std::iter::once((spec.path.clone(), table.path.clone())).chain(genome).collect::<Vec<_>>()
+        };
+        let data = tables.flat_map(files).collect();
         let mut weights = Vec::new();
         for (spec, checkpoint) in self.plan.weights.iter().zip(self.open_weights()?) {
             for file in checkpoint.files() {

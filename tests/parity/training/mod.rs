@@ -214,7 +214,7 @@ fn sees_no_gradient(name: &str) -> bool {
 }
 
 /// A number; numbers that are not finite are recorded as texts.
-fn real(value: &Json) -> Outcome<f64> {
+pub fn real(value: &Json) -> Outcome<f64> {
     match value {
         Json::String(text) => text.parse().map_err(|_| format!("no number: {text}")),
         other => other.as_f64().ok_or_else(|| format!("no number: {other}")),

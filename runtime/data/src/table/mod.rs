@@ -18,6 +18,7 @@ mod raw;
 mod structures;
 mod tokens;
 mod typed;
+mod windows;
 
 use std::path::{Path, PathBuf};
 
@@ -187,12 +188,16 @@ impl Table {
         if let Some(header) = spec.split.header() {
             requests.push(Wanted { header: header.to_owned(), form: Form::Text });
         }
-        let raw = match spec.format {
-            FileFormat::Csv => delimited::read(&path, b',', &requests),
-            FileFormat::Tsv => delimited::read(&path, b'\t', &requests),
-            FileFormat::Parquet => parquet::read(&path, &requests),
-            FileFormat::Fasta => fasta::read(&path, &requests),
-        }?;
+        let read = |requests: &[Wanted]| match spec.format {
+            FileFormat::Csv => delimited::read(&path, b',', requests),
+            FileFormat::Tsv => delimited::read(&path, b'\t', requests),
+            FileFormat::Parquet => parquet::read(&path, requests),
+            FileFormat::Fasta => fasta::read(&path, requests),
+        };
+        let raw = match &spec.windows {
+            None => read(&requests)?,
+            Some(windows) => windows::read(&requests, windows, folder, read)?,
+        };
         if raw.rows == 0 {
             return Err(Diagnostic::error("E0520", format!("{} has no rows", path.display()))
                 .help("the file has a header or nothing at all; check that it was written to the end"));
