@@ -82,6 +82,8 @@ fn fill(piece: Piece<'_>) {
     }
     let (elements, _) = bytes.as_chunks_mut::<4>();
     match init {
+        // Statistics are put in its place once the data is known.
+        Init::Fitted { .. } => elements.fill(f32::NAN.to_ne_bytes()),
         Init::Constant(value) => elements.fill((value as f32).to_ne_bytes()),
         Init::Uniform { bound } => {
             for (element, index) in elements.iter_mut().zip(start..) {

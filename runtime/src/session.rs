@@ -5,16 +5,17 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use mgx_cpu::{Executable, Memory};
+use mgx_data::statistic;
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{self, ParamSpec, Plan};
-use mgx_weights::{Checkpoint, CheckpointStore, LoadReport, load_opened};
+use mgx_ir::plan::{self, Init, ParamSpec, Plan};
+use mgx_weights::{Checkpoint, CheckpointStore, LoadReport, load_opened, parameter_slices};
 use serde::Serialize;
 
 use crate::data::Data;
 use crate::identity::identity;
 use crate::init::init;
 use crate::interrupt::Interrupt;
-use crate::memory::{allocate, classes};
+use crate::memory::{allocate, classes, fault};
 use crate::params::MODEL;
 use crate::predictions::Predictions;
 use crate::programs::Programs;
@@ -157,6 +158,29 @@ impl Session {
         if self.source.is_some() {
             return Ok(());
         }
+        self.load()?;
+        self.fit_states()
+    }
+
+    /// The statistics of the training labels.
+    fn fit_states(&mut self) -> Result<(), Diagnostic> {
+        for (param, slice) in self.plan.params.iter().zip(parameter_slices(&self.plan.params, &mut self.memory.params)?) {
+            let Init::Fitted { fit } = param.init else { continue };
+            let spec = self.plan.fits.get(fit as usize).ok_or_else(|| fault(format_args!("it has no statistic {fit}")))?;
+            let Some(column) = self.data.tables().get(spec.data as usize).and_then(|table| table.column(&spec.column)) else {
+                let message = format!("the labels `{}` of training scale or weigh what is predicted, and they were not read", spec.column);
+                return Err(Diagnostic::error("E0586", message).help("predict with the parameters of a run: `--checkpoint runs/NAME`"));
+            };
+            let values = statistic(column, &self.data.split().train, spec.statistic)?;
+            for (bytes, value) in slice.as_chunks_mut::<4>().0.iter_mut().zip(values) {
+                *bytes = (value as f32).to_ne_bytes();
+            }
+        }
+        Ok(())
+    }
+
+    /// The first values of all parameters but statistics.
+    fn load(&mut self) -> Result<(), Diagnostic> {
         let checkpoints = self.open_weights()?;
         self.load_report = load_opened(&self.plan.params, &self.plan.weights, &checkpoints, &mut self.memory.params)?;
         let loaded: HashSet<&str> =
@@ -171,7 +195,7 @@ impl Session {
 
     /// Gives the parameters that checkpoints do not keep their values, before others are read from one.
     pub(crate) fn prepare_frozen(&mut self) -> Result<(), Diagnostic> {
-        if self.plan.params.iter().all(ParamSpec::is_kept) { Ok(()) } else { self.prepare() }
+        if self.source.is_some() || self.plan.params.iter().all(ParamSpec::is_kept) { Ok(()) } else { self.load() }
     }
 
     /// The checkpoints that the plan's weights name.

@@ -22,6 +22,7 @@ mod pretrained;
 mod program;
 mod retrieval;
 mod rewrites;
+mod scaled_regression;
 mod schedules;
 mod tokens;
 mod training;

@@ -5,7 +5,7 @@ use mgx_tests::golden::Case;
 
 use crate::{
     adapters, cells, contacts, genomic, heads, huggingface, inference, masked_lm, metrics, multimolecule, onehot, pretrained, program,
-    retrieval, rewrites, schedules, training, zeroshot,
+    retrieval, rewrites, scaled_regression, schedules, training, zeroshot,
 };
 
 /// What a case is for this version.
@@ -25,7 +25,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("conditional_diffusion_mlm", "diffusion"),
     ("data_modules", "the reference's data modules"),
     ("diffusion", "diffusion"),
-    ("regression_with_scaling", "scaled regression"),
     ("train_mm", "LoRA and several outputs of a regression"),
 ];
 
@@ -46,6 +45,7 @@ pub fn standing(case: &Case) -> Standing {
         "program" => return Standing::Owned(program::run),
         "borzoi" => return Standing::Owned(genomic::borzoi),
         "enformer" => return Standing::Owned(genomic::enformer),
+        "heads" if case.spec.get("fit_labels").is_some() => return Standing::Owned(scaled_regression::run),
         "heads" if case.spec.get("runs").is_some() => return Standing::Owned(heads::run),
         "inference" => return Standing::Owned(inference::run),
         "metrics" => return Standing::Owned(metrics::run),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::{Graph, NodeId, Op, ParamId};
-use mgx_ir::plan::{BatchSpec, DataSpec, InputSpec, LengthSpec, MetricSpec, OutputSpec, Precision, TokenizerSpec};
+use mgx_ir::plan::{BatchSpec, DataSpec, FitSpec, InputSpec, LengthSpec, MetricSpec, OutputSpec, Precision, TokenizerSpec};
 
 use super::axes::tensor_type;
 use super::call::Args;
@@ -36,6 +36,8 @@ pub struct ExperimentState {
     pub token_inputs: Vec<TokenInput>,
     pub networks: Vec<Network>,
     pub adapters: Vec<Adapter>,
+    /// Statistics of the training labels, each with the state that holds it.
+    pub fits: Vec<(FitSpec, Tensor)>,
     /// Names of parts that are taken.
     part_names: Vec<String>,
     pub task: Option<TaskOutputs>,
@@ -95,6 +97,8 @@ pub struct Elaborated {
     pub updates: Vec<(ParamId, NodeId)>,
     /// The values that parameters without weights start from which are computed from others.
     pub starts: Vec<(ParamId, NodeId)>,
+    /// Statistics of the training labels that states start from.
+    pub fits: Vec<FitSpec>,
     pub data: Vec<DataSpec>,
     pub tokenizers: Vec<TokenizerSpec>,
     pub lengths: Vec<LengthSpec>,
@@ -249,6 +253,7 @@ impl Checker<'_> {
             layers: emission.layers,
             updates: emission.updates.into_iter().collect(),
             starts: emission.starts.into_iter().collect(),
+            fits: state.fits.into_iter().map(|(spec, _)| spec).collect(),
             data: state.tables.into_iter().map(|table| table.spec).collect(),
             tokenizers: state.tokenizers,
             lengths: state.lengths,

@@ -117,6 +117,11 @@ impl Checker<'_> {
             };
             task_scope.env.set(&param.name.text, value);
         }
+        for condition in &module.conditions {
+            if !self.hold(condition, &mut task_scope, expr.span) {
+                return;
+            }
+        }
         self.task_members(module, &targets, &mut task_scope);
     }
 
@@ -161,6 +166,9 @@ impl Checker<'_> {
                 }
                 MemberKind::Part { value: expr, .. } if member.name.text == "weight" => {
                     let value = self.eval(expr, scope);
+                    if matches!(value, Value::None | Value::Absent) {
+                        continue;
+                    }
                     let Some(weight) = self.operand(&value, Some(DType::F32), expr.span) else { return };
                     if !weight.axes.is_empty() || weight.dtype != DType::F32 || !weight.per_sample {
                         let shown = self.show_tensor(&weight);

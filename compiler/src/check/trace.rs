@@ -97,6 +97,7 @@ impl Checker<'_> {
             layers: emission.layers,
             updates: emission.updates.into_iter().collect(),
             starts: emission.starts.into_iter().collect(),
+            fits: Vec::new(),
             data: Vec::new(),
             tokenizers: Vec::new(),
             lengths: Vec::new(),

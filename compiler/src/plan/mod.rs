@@ -43,6 +43,7 @@ pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &
         lengths: evaluation.lengths.clone(),
         inputs: evaluation.inputs.clone(),
         params,
+        fits: evaluation.fits.clone(),
         weights: evaluation.networks.iter().map(weights).collect(),
         adapters: evaluation.adapters.iter().map(adapter).collect(),
         gradient: None,

@@ -15,7 +15,7 @@ pub use data::{
     FoldSpec, FoldValid, GeneOrder, Generator, InputSource, InputSpec, LengthPolicy, LengthSpec, MASKS, MaskSpec, NeighborSpec, SplitSpec,
     StructureSpec, TokenRange, TokenizerKind, TokenizerSpec, Unknown, WindowSpec,
 };
-pub use params::{AdapterSpec, Init, Memory, ParamSpec, Precision, WeightsSpec};
+pub use params::{AdapterSpec, FitSpec, Init, Memory, ParamSpec, Precision, Statistic, WeightsSpec};
 pub use program::{
     AttentionGradStep, AttentionStep, BatchRole, Buffer, BufferId, ContractStep, FusedInput, FusedNode, FusedStep, Program, ProgramInput,
     ReduceSpace, RoutedOuterStep, RoutedStep, SHORT, ScatterStep, Step, StepKind, StepWindows, Storage, Store,
@@ -46,6 +46,9 @@ pub struct Plan {
     pub inputs: Vec<InputSpec>,
     /// By [`ParamId`](crate::graph::ParamId).
     pub params: Vec<ParamSpec>,
+    /// The statistics that states start from, by [`Init::Fitted`].
+    #[serde(default)]
+    pub fits: Vec<FitSpec>,
     pub weights: Vec<WeightsSpec>,
     /// What is trained beside frozen networks.
     #[serde(default)]

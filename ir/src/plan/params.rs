@@ -19,6 +19,31 @@ pub enum Init {
     Identity {
         scale: f64,
     },
+    /// The statistic `Plan::fits[fit]` of the training labels.
+    Fitted {
+        fit: u32,
+    },
+}
+
+/// What is known of the labels of the training rows before training begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Statistic {
+    /// The mean of each number.
+    Mean,
+    /// The standard deviation of each number, of the rows as the whole population.
+    Deviation,
+    /// For each class the number of rows, divided by the number of classes and by that of the rows of the class.
+    Balance,
+}
+
+/// A statistic of a column of labels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FitSpec {
+    /// Index in `Plan::data`.
+    pub data: u32,
+    pub column: String,
+    pub statistic: Statistic,
 }
 
 /// How the numbers of a parameter are stored. Whatever is computed from them is computed in f32.

@@ -18,6 +18,7 @@ mod masking;
 mod metrics;
 mod profile;
 mod split;
+mod statistics;
 mod table;
 mod tokenizer;
 mod write;
@@ -28,6 +29,7 @@ pub use inputs::{InputBuilder, Truncation};
 pub use metrics::{CONFIDENCE, Comparison, Interval, Metric, RESAMPLES, Resamples, Targets, Undefined};
 pub use profile::{ClassCount, ColumnProfile, ColumnSummary, DataProfile, LengthCount, LetterCount, profile, profile_table};
 pub use split::{Part, Split, check_training_classes, split};
+pub use statistics::statistic;
 pub use table::{Column, Contacts, Counts, Numbers, Places, Table, TokenLabels, Values, format_of, header};
 pub use tokenizer::{Encoding, Tokenizer, UnknownCharacter, read_vocabulary};
 pub use write::{

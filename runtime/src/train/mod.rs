@@ -18,8 +18,9 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use mgx_data::Table;
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::TrainSpec;
+use mgx_ir::plan::{DataSpec, TrainSpec};
 use mgx_weights::{CheckpointStore, SavedCheckpoint};
 
 use crate::memory::fault;

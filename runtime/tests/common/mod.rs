@@ -136,6 +136,13 @@ pub fn masked_language_model(train: &str) -> String {
     format!("use std::adapters::linear\nuse std::backbones::aido_dna_debug\nuse std::tasks::masked_lm\n{text}")
 }
 
+/// A small network on [`write_table`]'s rows with a task of the caller's; `adapter` has two outputs where the label is a class, else one.
+pub fn with_task(outputs: u64, task: &str, train: &str) -> String {
+    let name = task.split('(').next().unwrap_or(task);
+    let text = program(&format!("linear_mean_pool(outputs = {outputs})"), task, train);
+    if text.contains(&format!("use std::tasks::{name}\n")) { text } else { format!("use std::tasks::{name}\n{text}") }
+}
+
 /// A regression without dropout, by plain gradient descent.
 pub fn descent(lr: &str, train: &str) -> String {
     let train = format!("optimizer = descent(lr = {lr})\n    {train}");

@@ -5,6 +5,7 @@ mod checkpoint;
 mod lists;
 mod shapes;
 mod state;
+mod statistics;
 
 pub use checkpoint::json_value;
 use mgx_diag::{Diagnostic, Span};
@@ -56,6 +57,7 @@ pub const NAMES: &[&str] = &[
     "min",
     "named",
     "normal",
+    "numbers",
     "positions",
     "pow",
     "random",
@@ -77,6 +79,9 @@ pub const NAMES: &[&str] = &[
     "tail",
     "tanh",
     "tokenizer_config",
+    "training_balance",
+    "training_deviation",
+    "training_mean",
     "uniform",
     "windows",
 ];
@@ -111,7 +116,7 @@ fn signature(name: &str) -> (&'static [&'static str], usize) {
         "sum" => (&["over"], 1),
         "max" | "min" => (&["over"], 2),
         "contract" | "gather" => (&["over"], 2),
-        "residues" => (&["over"], 1),
+        "residues" | "numbers" | "training_balance" => (&["over"], 1),
         "attention" => (&["query", "key", "over", "scale"], 3),
         "route" => (&[], 3),
         "slice" => (&["from"], 1),
@@ -206,6 +211,8 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
         "steps" => steps(checker, given),
         "gather" => shapes::gather(checker, given, scope),
         "residues" => shapes::residues(checker, given, scope),
+        "numbers" => statistics::numbers(checker, given, scope),
+        "training_mean" | "training_deviation" | "training_balance" => statistics::of_training(checker, given, scope),
         "positions" => {
             let axis = axis_value(checker, given, 0)?;
             Some(Value::Tensor(checker.positions(axis)))
