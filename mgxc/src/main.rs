@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 all is well, 1 errors were found (and printed), 2 the command line itself is wrong.
 
+mod cache;
 mod cli;
 mod commands;
 mod hub;

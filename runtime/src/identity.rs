@@ -15,7 +15,10 @@ pub(crate) fn identity(plan: &Plan) -> String {
         forget_places(&mut group.norm);
     }
     let optimizer = plan.optimizer.iter_mut().flat_map(|optimizer| [&mut optimizer.update, &mut optimizer.norm]);
-    for program in plan.gradient.iter_mut().chain(&mut plan.evaluate).chain([&mut plan.predict]).chain(&mut plan.start).chain(optimizer) {
+    let frozen = plan.frozen.iter_mut().map(|frozen| &mut frozen.program);
+    for program in
+        plan.gradient.iter_mut().chain(&mut plan.evaluate).chain([&mut plan.predict]).chain(&mut plan.start).chain(frozen).chain(optimizer)
+    {
         forget_places(program);
     }
     if let Some(train) = &mut plan.train {
@@ -55,11 +58,12 @@ pub(crate) fn differences(before: &Value, now: &Value) -> Vec<String> {
 }
 
 /// Parts of a plan that follow from others and would say nothing to a user, and how they are called together.
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
     "gradient",
     "evaluate",
     "predict",
     "start",
+    "frozen",
     "optimizer.update",
     "optimizer.norm",
     "optimizer.later",

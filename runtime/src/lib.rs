@@ -10,6 +10,7 @@ mod adapters;
 mod data;
 mod exact;
 mod filling;
+mod frozen;
 mod identity;
 pub mod init;
 mod interrupt;
@@ -30,6 +31,7 @@ mod train;
 
 pub use data::{Data, DataSource};
 pub use filling::Filled;
+pub use frozen::{Cache, FrozenReport};
 pub use interrupt::Interrupt;
 pub use metrics::{Metrics, Score};
 pub use outputs::Collected;

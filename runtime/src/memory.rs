@@ -51,8 +51,15 @@ fn check_plan(plan: &Plan) -> Result<(), Diagnostic> {
         return Err(fault(format_args!("its version is {}, and this runtime runs {}", plan.version, plan::PLAN_VERSION)));
     }
     let optimizer = plan.optimizer.iter().flat_map(plan::OptimizerSpec::programs);
-    let programs: Vec<&Program> =
-        plan.gradient.iter().chain(&plan.evaluate).chain([&plan.predict]).chain(&plan.start).chain(optimizer).collect();
+    let programs: Vec<&Program> = plan
+        .gradient
+        .iter()
+        .chain(&plan.evaluate)
+        .chain([&plan.predict])
+        .chain(&plan.start)
+        .chain(plan.frozen.iter().map(|frozen| &frozen.program))
+        .chain(optimizer)
+        .collect();
     let largest = programs.iter().map(|program| program.arena_bytes).max().unwrap_or(0);
     if largest > plan.memory.activations {
         return Err(fault(format_args!("a program needs {largest} bytes of arena, and there are {}", plan.memory.activations)));

@@ -14,10 +14,11 @@ pub(crate) enum Stage {
     Update,
     Evaluate,
     Predict,
+    Frozen,
 }
 
 impl Stage {
-    const COUNT: usize = 5;
+    const COUNT: usize = 6;
 
     /// Its program.
     ///
@@ -31,6 +32,7 @@ impl Stage {
             Self::Update => optimizer.map(|optimizer| &optimizer.update),
             Self::Evaluate => plan.evaluate.as_ref(),
             Self::Predict => Some(&plan.predict),
+            Self::Frozen => plan.frozen.as_ref().map(|frozen| &frozen.program),
         };
         program.ok_or_else(|| match self {
             Self::Evaluate => Diagnostic::error(

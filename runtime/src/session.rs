@@ -12,6 +12,7 @@ use mgx_weights::{Checkpoint, CheckpointStore, LoadReport, load_opened, paramete
 use serde::Serialize;
 
 use crate::data::Data;
+use crate::frozen::{Cache, Frozen};
 use crate::identity::identity;
 use crate::init::init;
 use crate::interrupt::Interrupt;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub weights: Option<Vec<PathBuf>>,
     pub progress: ProgressMode,
     pub interrupt: Interrupt,
+    /// Where the values of frozen parts are kept; nowhere without it.
+    pub cache: Option<Cache>,
 }
 
 /// Where the values in the parameter memory come from.
@@ -66,6 +69,7 @@ pub struct Session {
     pub(crate) data: Data,
     pub(crate) memory: Memory,
     pub(crate) programs: Programs,
+    pub(crate) frozen: Frozen,
     pub(crate) progress: ProgressMode,
     pub(crate) interrupt: Interrupt,
     pub(crate) identity: String,
@@ -103,6 +107,7 @@ impl Session {
             data,
             memory,
             programs: Programs::default(),
+            frozen: Frozen::new(settings.cache),
             progress: settings.progress,
             interrupt: settings.interrupt,
             folder: settings.folder,
@@ -158,6 +163,7 @@ impl Session {
         if self.source.is_some() {
             return Ok(());
         }
+        self.frozen.forget();
         self.load()?;
         self.fit_states()
     }
@@ -218,6 +224,7 @@ impl Session {
             Strictness::Strict => self.prepare_frozen()?,
             Strictness::Relaxed => self.prepare()?,
         }
+        self.frozen.forget();
         self.restore_report = Some(restore(&file, &self.plan.params, &self.plan.weights, strictness, &mut self.memory.params)?);
         Ok(self.source.insert(source))
     }

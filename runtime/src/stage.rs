@@ -8,7 +8,7 @@ use mgx_ir::plan::{InputData, MetricKind, OutputKind};
 
 use crate::filling::{Filled, Filling};
 use crate::interrupt::interrupted;
-use crate::memory::{check_inputs, fault};
+use crate::memory::fault;
 use crate::metrics::Metrics;
 use crate::outputs::{Collected, Collector, places};
 use crate::predictions::Predictions;
@@ -109,23 +109,22 @@ impl Session {
             wanted.names.iter().map(|name| Collector::new(program, name, rows.len())).collect::<Result<_, _>>()?;
         let has = |name: &str| program.outputs.iter().any(|output| output.name == name);
         let (has_loss, is_weighted) = (has(LOSS), has(WEIGHT));
-        let filling = self.plan.filling().filter(|_| wanted.filled);
-        let mut filled = filling.map(|(name, spec)| Filled::new(name, spec, rows.len()));
+        let filling = self.plan.filling().filter(|_| wanted.filled).map(|(name, spec)| (name.to_owned(), spec.clone()));
+        let mut filled = filling.as_ref().map(|(name, spec)| Filled::new(name, spec, rows.len()));
         let mut losses: Vec<Vec<Loss>> = Vec::new();
-        let executable = self.programs.get(&self.plan, stage)?;
         let place_of = places(rows);
         let progress = Progress::start(self.progress, label, rows.len() as u64);
         let start = Instant::now();
         let mut done = 0;
         for batch_rows in evaluation_batches(self.plan.batch, rows, |row| self.data.cost(row)) {
-            let mut batch = self.data.inputs().batch(&batch_rows, 0);
-            check_inputs(&self.plan, &batch)?;
+            let mut batch = self.batch(&batch_rows, 0)?;
             let batch_places: Vec<usize> = batch_rows.iter().filter_map(|row| place_of.get(row).copied()).collect();
-            let mut state = filling.map(|(_, spec)| Filling::new(spec, &self.plan.inputs, &batch)).transpose()?;
+            let mut state = filling.as_ref().map(|(_, spec)| Filling::new(spec, &self.plan.inputs, &batch)).transpose()?;
             for step in 0.. {
                 if self.interrupt.is_requested() {
                     return Ok(None);
                 }
+                let executable = self.programs.get(&self.plan, stage)?;
                 executable.run(&mut self.memory, &batch)?;
                 let value = |name: &str| executable.output(&self.memory, &batch, name);
                 for collector in collectors.iter_mut().filter(|_| step == 0) {
@@ -138,7 +137,7 @@ impl Session {
                     losses.resize(losses.len().max(step + 1), vec![Loss::default(); rows.len()]);
                     take_losses(&mut losses[step], &value(LOSS)?, weights.as_ref(), counted.as_deref(), &batch_places)?;
                 }
-                let (Some(state), Some((name, spec))) = (&mut state, filling) else { break };
+                let (Some(state), Some((name, spec))) = (&mut state, &filling) else { break };
                 let Some(ids) = state.step(&value(name)?)? else { break };
                 batch.inputs.insert(spec.input.clone(), ids);
             }
@@ -148,6 +147,7 @@ impl Session {
             done += batch_rows.len() as u64;
             progress.advance(done, || rate(done, start.elapsed().as_secs_f64()));
         }
+        self.flush_frozen();
         Ok(Some(Computed { outputs: collectors.into_iter().map(Collector::finish).collect(), losses, filled }))
     }
 }

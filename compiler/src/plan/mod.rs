@@ -1,5 +1,6 @@
 //! The plan of an experiment: its programs for training, evaluation and prediction, with everything the runtime needs around them.
 
+mod frozen;
 mod optimizer;
 mod summary;
 
@@ -34,6 +35,11 @@ pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &
     let offsets: Vec<u64> = params.iter().map(|param| param.offset).collect();
     let bf16: Vec<bool> = params.iter().map(|param| param.precision == Precision::Bf16).collect();
     let memory = LowerOptions { params: &offsets, bf16: &bf16, capacity, ..LowerOptions::default() };
+    let parts = training.and_then(|training| frozen::part(evaluation, training, &memory));
+    let (evaluation, training) = match &parts {
+        Some(parts) => (&parts.evaluation, Some(&parts.training)),
+        None => (evaluation, training),
+    };
     let mut plan = Plan {
         version: PLAN_VERSION,
         name: evaluation.name.clone(),
@@ -50,6 +56,7 @@ pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &
         optimizer: None,
         evaluate: None,
         predict: output_program(evaluation, false, &memory),
+        frozen: parts.as_ref().map(|parts| parts.spec.clone()),
         start: (!evaluation.starts.is_empty()).then(|| start_program(evaluation, &memory)),
         outputs: evaluation.task.outputs.clone(),
         metrics: evaluation.task.metrics.clone(),
@@ -72,15 +79,19 @@ pub fn build(evaluation: &Elaborated, training: Option<&Elaborated>, capacity: &
         plan.train = Some(TrainSpec { loss_span: training.task.loss_span, ..train_spec(settings) });
     }
     plan.memory.activations = programs(&plan).map(|program| program.arena_bytes).max().unwrap_or(0);
-    plan.memory.inputs = capacity.iter().map(|samples| input_bytes(&plan.inputs, samples)).max().unwrap_or(0);
-    plan.flops_forward = largest_flops(&plan.predict, capacity);
-    plan.flops_step = plan.gradient.as_ref().map_or(0, |program| largest_flops(program, capacity));
+    let kept = |samples: &[Vec<u64>]| plan.frozen.as_ref().map_or(0, |frozen| frozen::value_bytes(frozen, samples));
+    plan.memory.inputs = capacity.iter().map(|samples| input_bytes(&plan.inputs, samples) + kept(samples)).max().unwrap_or(0);
+    // The frozen part counts with every use: this is what a batch costs that was not seen before.
+    let frozen = plan.frozen.as_ref().map_or(0, |frozen| largest_flops(&frozen.program, capacity));
+    plan.flops_forward = frozen + largest_flops(&plan.predict, capacity);
+    plan.flops_step = plan.gradient.as_ref().map_or(0, |program| frozen + largest_flops(program, capacity));
     Ok(plan)
 }
 
 fn programs(plan: &Plan) -> impl Iterator<Item = &Program> {
     let optimizer = plan.optimizer.iter().flat_map(OptimizerSpec::programs);
-    plan.gradient.iter().chain(plan.evaluate.iter()).chain([&plan.predict]).chain(plan.start.iter()).chain(optimizer)
+    let frozen = plan.frozen.iter().map(|frozen| &frozen.program);
+    plan.gradient.iter().chain(plan.evaluate.iter()).chain([&plan.predict]).chain(plan.start.iter()).chain(frozen).chain(optimizer)
 }
 
 /// Trainable parameters first, so that the optimizer sees them as one vector, in the order in which their training begins. Gives the groups of those, and the

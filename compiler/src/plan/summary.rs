@@ -44,6 +44,8 @@ const STEP_BYTES: u64 = 8 << 10;
 const DATA_FACTOR: u64 = 6;
 /// Copies of a batch's outputs on the way to files: as the program leaves them, gathered, as columns, and encoded.
 const OUTPUT_COPIES: u64 = 4;
+/// Bytes of the values of a frozen part that wait to be written, and on their way.
+const FROZEN_BYTES: u64 = 2 * (16 << 20);
 
 /// Counts. `data_bytes` is the size of the data files.
 pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
@@ -56,6 +58,7 @@ pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
         ("update", plan.optimizer.as_ref().map(|optimizer| &optimizer.update)),
         ("evaluate", plan.evaluate.as_ref()),
         ("predict", Some(&plan.predict)),
+        ("frozen", plan.frozen.as_ref().map(|frozen| &frozen.program)),
     ];
     for (program, steps) in named {
         let Some(steps) = steps else { continue };
@@ -86,7 +89,8 @@ pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
             + PROGRAM_BYTES
             + steps * STEP_BYTES
             + data_bytes * DATA_FACTOR
-            + output_bytes(&plan.predict) * OUTPUT_COPIES,
+            + output_bytes(&plan.predict) * OUTPUT_COPIES
+            + plan.frozen.as_ref().map_or(0, |_| FROZEN_BYTES),
         bytes_written,
         kernels,
     }

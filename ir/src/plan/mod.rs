@@ -5,6 +5,7 @@
 
 mod batch;
 mod data;
+mod frozen;
 mod params;
 mod program;
 mod train;
@@ -15,6 +16,7 @@ pub use data::{
     FoldSpec, FoldValid, GeneOrder, Generator, InputSource, InputSpec, LengthPolicy, LengthSpec, MASKS, MaskSpec, NeighborSpec, SplitSpec,
     StructureSpec, TokenRange, TokenizerKind, TokenizerSpec, Unknown, WindowSpec,
 };
+pub use frozen::{FrozenSpec, FrozenValue};
 pub use params::{AdapterSpec, FitSpec, Init, Memory, ParamSpec, Precision, Statistic, WeightsSpec};
 pub use program::{
     AttentionGradStep, AttentionStep, BatchRole, Buffer, BufferId, ContractStep, FusedInput, FusedNode, FusedStep, Program, ProgramInput,
@@ -64,6 +66,9 @@ pub struct Plan {
     /// Stores the first values of parameters that start from others, once these have theirs; reads no batch.
     #[serde(default)]
     pub start: Option<Program>,
+    /// What is computed once for each row, for `gradient`, `evaluate` and `predict` to read.
+    #[serde(default)]
+    pub frozen: Option<FrozenSpec>,
     /// What `predict` (and `evaluate`) put out, and how it is written.
     pub outputs: Vec<OutputSpec>,
     pub metrics: Vec<MetricSpec>,

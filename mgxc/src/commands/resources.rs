@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mgx_compiler::plan::Summary;
 use mgx_report::numbers::{bytes, duration, grouped};
-use mgx_runtime::{Forecast, Resources, peak_memory};
+use mgx_runtime::{Forecast, FrozenReport, Resources, peak_memory};
 
 use crate::report;
 
@@ -39,4 +39,19 @@ pub fn print_measured(resources: &mut Resources, took: Duration) {
     resources.memory = peak_memory();
     let memory = resources.memory.map_or_else(String::new, |peak| format!("{} of memory at most, ", bytes(peak as f64)));
     report::line(format_args!("measured: {memory}{}", duration(took.as_secs_f64())));
+}
+
+/// Prints what became of the frozen part.
+pub fn print_frozen(frozen: &FrozenReport) {
+    let shown = |count: u64| grouped(&count.to_string());
+    report::line(format_args!(
+        "frozen network: {} rows computed ({} tokens, {}), {} found in the cache",
+        shown(frozen.computed),
+        shown(frozen.tokens),
+        duration(frozen.seconds),
+        shown(frozen.found)
+    ));
+    if let Some(note) = &frozen.note {
+        report::line(format_args!("cache: {note}"));
+    }
 }

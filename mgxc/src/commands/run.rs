@@ -11,6 +11,7 @@ use mgx_runtime::{FitReport, Interrupt, Metrics, ProgressMode, RunFolder, Sessio
 
 use super::prepare::{Labels, Prepared, prepare};
 use super::{folds, resources};
+use crate::cache::cache;
 use crate::cli::{RunOptions, Stage};
 use crate::report;
 
@@ -55,7 +56,8 @@ pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) 
     let weights = Some(prepared.weight_folders()?);
     let summary = mgx_compiler::plan::summarize(&prepared.plan, prepared.data_bytes());
     let resolved = prepared.resolved;
-    let settings = Settings { folder: prepared.folder, weights, progress: ProgressMode::Auto, interrupt: Interrupt::on_signals()? };
+    let settings =
+        Settings { folder: prepared.folder, weights, progress: ProgressMode::Auto, interrupt: Interrupt::on_signals()?, cache: cache()? };
     let mut session = Session::new(prepared.plan, prepared.data, settings)?;
     if !options.resume && options.checkpoint.is_none() && (fits || !trains) {
         // Before there is a folder, so that weights that cannot be loaded leave nothing behind.
@@ -117,6 +119,9 @@ pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) 
         }
     }
     resources::print_measured(&mut resources, started.elapsed());
+    if let Some(frozen) = session.frozen_report() {
+        resources::print_frozen(frozen);
+    }
     if whole {
         run.write_resources(&resources)?;
     }

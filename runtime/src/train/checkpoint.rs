@@ -100,6 +100,7 @@ impl Session {
             return Err(other_experiment(run, &[format!("the checkpoint `{}` was written by another program", saved.name)]));
         }
         self.prepare_frozen()?;
+        self.frozen.forget();
         params::read(&saved.path.join(MODEL), &self.plan.params, "", &mut self.memory.params)?;
         if self.resets_optimizer {
             self.memory.state.iter_mut().for_each(|slot| slot.fill(0));

@@ -1,12 +1,12 @@
 //! How long a run will take: a few of its batches are computed and timed before it begins.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use mgx_data::evaluation_batches;
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::Batch;
 
-use crate::memory::check_inputs;
 use crate::programs::{Stage, set_scalar};
 use crate::session::Session;
 
@@ -61,7 +61,15 @@ impl Session {
         let sample = [&plan.valid_rows, &test].into_iter().find(|rows| !rows.is_empty()).cloned().unwrap_or_default();
         let evaluate = self.seconds_per_token(Stage::Evaluate, &sample)? * evaluated;
         let update = self.update_seconds()? * steps as f64;
-        Ok(Some(Forecast { seconds: train + evaluate + update, steps }))
+        let frozen = match self.frozen_report() {
+            Some(report) if report.computed > 0 => {
+                let all: BTreeSet<u64> = [&rows, &plan.valid_rows, &test].into_iter().flatten().chain(predicted).copied().collect();
+                let all: u64 = all.iter().map(|row| self.data.cost(*row)).sum();
+                report.seconds / report.tokens.max(1) as f64 * all.saturating_sub(report.tokens) as f64
+            }
+            _ => 0.0,
+        };
+        Ok(Some(Forecast { seconds: train + evaluate + update + frozen, steps }))
     }
 
     fn tokens(&self, rows: &[u64]) -> u64 {
@@ -86,13 +94,15 @@ impl Session {
             // The middle ones first: the longest rows of an evaluation come first.
             let rows = &batches[(batches.len() / 2 + number * batches.len() / BATCHES) % batches.len()];
             let start = Instant::now();
-            let mut batch = self.data.inputs().batch(rows, 0);
-            check_inputs(&self.plan, &batch)?;
+            let frozen = self.frozen_report().map_or(0.0, |report| report.seconds);
+            let mut batch = self.batch(rows, 0)?;
             if stage == Stage::Gradient {
                 set_scalar(&mut batch, "loss_scale", 1.0);
             }
             self.programs.get(&self.plan, stage)?.run(&mut self.memory, &batch)?;
-            let took = start.elapsed().as_secs_f64();
+            // What is frozen is computed once, and reckoned by itself.
+            let frozen = self.frozen_report().map_or(0.0, |report| report.seconds) - frozen;
+            let took = start.elapsed().as_secs_f64() - frozen;
             // The first one touches all memory for the first time, which counts only where it is long.
             if number > 0 || took > ENOUGH {
                 tokens += self.tokens(rows);

@@ -7,7 +7,7 @@ use mgx_ir::random::{derive, derive_name};
 
 use super::state::Sums;
 use crate::exact::Exact;
-use crate::memory::{check_inputs, fault};
+use crate::memory::fault;
 use crate::programs::{Stage, scalar, set_scalar, spans_of};
 use crate::session::{Session, Source};
 
@@ -50,8 +50,7 @@ impl Session {
         let key = derive_name(self.plan.seed, "dropout");
         let mut sums = Sums::default();
         for (number, rows) in order.batches.iter().enumerate() {
-            let mut batch = self.data.inputs().batch(rows, derive(key, order.batches_before + number as u64));
-            check_inputs(&self.plan, &batch)?;
+            let mut batch = self.batch(rows, derive(key, order.batches_before + number as u64))?;
             let weight = rows.len() as f64 * order.accumulate as f64;
             set_scalar(&mut batch, "loss_scale", 1.0 / weight);
             let executable = self.programs.get(&self.plan, Stage::Gradient)?;
@@ -141,7 +140,7 @@ impl Session {
 
     /// Which of these rows have a loss that is not finite, without dropout; none if that is not the cause.
     fn rows_without_loss(&mut self, rows: &[u64]) -> Vec<u64> {
-        let batch = self.data.inputs().batch(rows, 0);
+        let Ok(batch) = self.batch(rows, 0) else { return Vec::new() };
         let Ok(executable) = self.programs.get(&self.plan, Stage::Evaluate) else { return Vec::new() };
         if executable.run(&mut self.memory, &batch).is_err() {
             return Vec::new();

@@ -62,7 +62,8 @@ pub fn compile(folder: &Path, text: &str, name: &str) -> (Plan, Data) {
 pub fn session(folder: &Path, text: &str, name: &str) -> (Session, Interrupt) {
     let (plan, data) = compile(folder, text, name);
     let interrupt = Interrupt::new();
-    let settings = Settings { folder: folder.to_owned(), weights: None, progress: ProgressMode::Quiet, interrupt: interrupt.clone() };
+    let settings =
+        Settings { folder: folder.to_owned(), weights: None, progress: ProgressMode::Quiet, interrupt: interrupt.clone(), cache: None };
     (Session::new(plan, data, settings).unwrap(), interrupt)
 }
 

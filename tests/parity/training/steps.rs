@@ -37,6 +37,7 @@ pub struct Training {
     norm: Executable,
     update: Executable,
     evaluate: Executable,
+    frozen: Option<Executable>,
 }
 
 /// What a group of batches did: a loss for each batch; the learning rate and the norm of the gradient before clipping.
@@ -87,6 +88,7 @@ impl Training {
             norm: compile(norm)?,
             update: compile(update)?,
             evaluate: compile(plan.evaluate.as_ref().ok_or("the task has no loss")?)?,
+            frozen: plan.frozen.as_ref().map(|frozen| compile(&frozen.program)).transpose()?,
             inputs,
             table,
             plan,
@@ -98,9 +100,22 @@ impl Training {
         self.inputs.batch(rows, 0)
     }
 
+    /// The same with the values of what is frozen.
+    fn whole_batch(&mut self, rows: &Rows) -> Outcome<Batch> {
+        let mut batch = self.batch(rows);
+        if let (Some(frozen), Some(spec)) = (&self.frozen, &self.plan.frozen) {
+            frozen.run(&mut self.memory, &batch).map_err(|diagnostic| shown(&diagnostic))?;
+            for value in &spec.values {
+                let data = frozen.output(&self.memory, &batch, &value.name).map_err(|diagnostic| shown(&diagnostic))?;
+                batch.inputs.insert(value.name.clone(), data);
+            }
+        }
+        Ok(batch)
+    }
+
     /// The named outputs of a batch without dropout, one after another.
     pub fn evaluate(&mut self, rows: &Rows, names: &[&str]) -> Outcome<Vec<Vec<f64>>> {
-        let batch = self.batch(rows);
+        let batch = self.whole_batch(rows)?;
         self.evaluate.run(&mut self.memory, &batch).map_err(|diagnostic| shown(&diagnostic))?;
         names.iter().map(|name| value(&self.evaluate, &self.memory, &batch, name)).collect()
     }
@@ -122,7 +137,7 @@ impl Training {
         self.memory.gradients.fill(0);
         let mut losses = Vec::new();
         for rows in batches {
-            let mut batch = self.batch(rows);
+            let mut batch = self.whole_batch(rows)?;
             set(&mut batch, "loss_scale", 1.0 / (rows.len() as f64 * train.accumulate as f64));
             self.gradient.run(&mut self.memory, &batch).map_err(|diagnostic| shown(&diagnostic))?;
             losses.push(value(&self.gradient, &self.memory, &batch, LOSS)?[0]);
