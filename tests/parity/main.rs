@@ -6,6 +6,7 @@
 
 mod adapters;
 mod cells;
+mod checkpoint;
 mod contacts;
 mod encoder;
 mod genomic;

@@ -4,8 +4,8 @@ use mgx_tests::Outcome;
 use mgx_tests::golden::Case;
 
 use crate::{
-    adapters, cells, contacts, genomic, heads, huggingface, inference, masked_lm, metrics, multimolecule, onehot, pretrained, program,
-    retrieval, rewrites, scaled_regression, schedules, training, zeroshot,
+    adapters, cells, checkpoint, contacts, genomic, heads, huggingface, inference, masked_lm, metrics, multimolecule, onehot, pretrained,
+    program, retrieval, rewrites, scaled_regression, schedules, training, zeroshot,
 };
 
 /// What a case is for this version.
@@ -21,7 +21,6 @@ pub enum Standing {
 
 /// Cases that wait, by the beginning of their names, each with what it waits for. The first line that fits counts.
 const NOT_YET: &[(&str, &str)] = &[
-    ("checkpoint_cli", "checkpoints of Lightning runs"),
     ("conditional_diffusion_mlm", "diffusion"),
     ("data_modules", "the reference's data modules"),
     ("diffusion", "diffusion"),
@@ -36,6 +35,7 @@ pub fn standing(case: &Case) -> Standing {
         "scfoundation" => return Standing::Owned(cells::scfoundation::run),
         "scimilarity" => return Standing::Owned(cells::scimilarity::run),
         "cellspatialfoundation" => return Standing::Owned(cells::aido_tissue::run),
+        "checkpoint" => return Standing::Owned(checkpoint::run),
         "cell_preprocessing" => return Standing::Owned(cells::alignment::run),
         "rnabert" => return Standing::Owned(masked_lm::rnabert),
         "fm4bio" if case.spec.get("rag").is_some() => return Standing::Owned(retrieval::run),
