@@ -43,6 +43,33 @@ fn calls_of_anything_else_are_refused() {
     }
 }
 
+/// Objects of other classes beside the state dict of a training checkpoint are passed over, whatever is done with them; within it they are refused.
+#[test]
+fn strangers_beside_a_state_dict_are_passed_over() {
+    let tensor = with_tensor("10", "4", &["2", "3"], &["3", "1"]);
+    let state_dict = &tensor[2..tensor.len() - 1];
+    let named = |key: &str, value: &[u8]| [b"X", &(key.len() as u32).to_le_bytes()[..], key.as_bytes(), value, b"s"].concat();
+    let strangers: [&[u8]; 6] = [
+        b"cos\nsystem\n(X\x02\x00\x00\x00idtR",
+        b"cmy.tasks\nTask\n)\x81}X\x01\x00\x00\x00aK\x01sb",
+        b"cmy.tasks\nTask\n)}\x92",
+        b"cmy.tasks\nList\n)RK\x01a",
+        b"cmy.tasks\nDict\n)RX\x01\x00\x00\x00aK\x01s",
+        b"ccopy_reg\n_reconstructor\n(cmy.tasks\nTask\nc__builtin__\nobject\nNtR}X\x01\x00\x00\x00aK\x01sb",
+    ];
+    for stranger in strangers {
+        let whole = [b"\x80\x02}", &named("hyper_parameters", stranger)[..], &named("state_dict", state_dict), b"."].concat();
+        let checkpoint = open_bytes(&torch_zip(&whole, &[("0", &[0; 40])])).unwrap();
+        assert_eq!(checkpoint.tensors().iter().map(|tensor| tensor.key.as_str()).collect::<Vec<_>>(), ["w"]);
+        for within in [named("w", stranger), named("hyper_parameters", stranger)] {
+            let inner = [b"}", &within[..]].concat();
+            let inside = [b"\x80\x02}", &named("state_dict", &inner)[..], b"."].concat();
+            assert_eq!(code(&inside), "E0906", "{stranger:?}");
+            assert_eq!(code(&[b"\x80\x02}", &within[..], b"."].concat()), "E0906", "{stranger:?}");
+        }
+    }
+}
+
 #[test]
 fn terminal_escapes_in_names_are_not_shown() {
     let error = open_bytes(&torch_zip(b"cos\x1b[2J\nsystem\n.", &[])).unwrap_err();

@@ -21,9 +21,12 @@ pub(crate) struct NamedTensor<'p> {
 }
 
 /// All tensors of a pickle by the path to them, joined by dots; list elements are numbered from 0. If the outermost dictionary
-/// has a dictionary `state_dict` (as PyTorch Lightning writes), that alone is taken: the rest is the state of a training run.
-/// `E0905` if the pickle holds no dictionary.
+/// has a dictionary `state_dict` (as PyTorch Lightning writes), that alone is taken: the rest is the state of a training run, with objects of classes that nobody
+/// here knows. `E0906` if there is such an object in what is taken; `E0905` if the pickle holds no dictionary.
 pub(crate) fn named_tensors<'p>(file: &str, pickled: &'p Pickled<'_>) -> Result<Vec<NamedTensor<'p>>, Diagnostic> {
+    if let Node::Stranger(index) = pickled.root() {
+        return Err(pickled.refused(file, *index));
+    }
     let Node::Dict(root) = pickled.root() else {
         return Err(Diagnostic::error("E0905", format!("`{file}` holds no dictionary of tensors"))
             .help("save a state dict: torch.save(model.state_dict(), path)"));
@@ -95,6 +98,7 @@ impl Walk<'_, '_, '_> {
             Node::List(items) | Node::Tuple(items) => {
                 items.iter().enumerate().try_for_each(|(index, item)| self.within(&index.to_string(), *item, depth))
             }
+            Node::Stranger(index) => Err(pickled.refused(self.place.file, *index)),
             Node::Tensor(index) => {
                 self.letters += self.key.len();
                 if self.letters > MAX_KEYS {

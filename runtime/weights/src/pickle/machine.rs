@@ -9,7 +9,7 @@ use mgx_diag::Diagnostic;
 
 use super::opcode as op;
 use super::reader::Reader;
-use super::value::{Global, Id, Node, RawTensor, Storage};
+use super::value::{Global, Id, Node, RawTensor, Storage, Stranger};
 use super::{MAX_PICKLE_BYTES, Place};
 
 /// Most values and elements of containers that one pickle may make: 20 for each of 200 000 tensors.
@@ -36,6 +36,7 @@ pub(crate) struct Pickled<'a> {
     pub storages: Vec<Storage<'a>>,
     pub(super) storage_by_key: HashMap<&'a str, usize>,
     pub tensors: Vec<RawTensor>,
+    strangers: Vec<Stranger<'a>>,
     /// The result; none only while it runs.
     root: Option<Id>,
     /// The byte after the pickle's end.
@@ -47,6 +48,15 @@ impl<'a> Pickled<'a> {
     pub fn node(&self, id: Id) -> &Node<'a> {
         // Ids are made by `Machine::push` alone and never removed; the fallback is for the type checker.
         self.nodes.get(id.0 as usize).unwrap_or(&Node::None)
+    }
+
+    /// `E0906` for an object of a name that is not on the list.
+    pub fn refused(&self, file: &str, stranger: usize) -> Diagnostic {
+        let (what, at) = self
+            .strangers
+            .get(stranger)
+            .map_or((String::from("an object"), self.end), |found| (format!("`{}.{}`", shown(found.module), shown(found.name)), found.at));
+        Place { file, at }.refused(&what)
     }
 
     /// The result.
@@ -98,6 +108,7 @@ impl<'a> Machine<'a> {
             }
             op::BUILD => self.build(),
             op::REDUCE => self.reduce(),
+            op::NEWOBJ | op::NEWOBJ_EX => self.instance(code),
             op::BINPERSID => self.persistent(),
             op::GLOBAL | op::STACK_GLOBAL => self.global(code),
             op::PUT | op::BINPUT | op::LONG_BINPUT | op::MEMOIZE => self.remember(code),
@@ -185,17 +196,28 @@ impl<'a> Machine<'a> {
         match (self.built.nodes.get_mut(target.0 as usize), code) {
             (Some(Node::List(list)), op::APPEND | op::APPENDS) => list.extend(items),
             (Some(Node::Dict(dict)), op::SETITEM | op::SETITEMS) => dict.extend(pairs),
+            (Some(Node::Stranger(_)), _) => {}
             _ => return Err(place.malformed("an item for something that is no container")),
         }
         Ok(())
     }
 
-    /// BUILD sets attributes of the object below. Only dictionaries have any (`_metadata` of a state dict); nothing needs them.
+    /// NEWOBJ, NEWOBJ_EX: an instance, which only strangers are.
+    fn instance(&mut self, code: u8) -> Result<(), Diagnostic> {
+        self.pop_many(if code == op::NEWOBJ { 1 } else { 2 })?;
+        let class = self.pop()?;
+        match self.built.node(class) {
+            Node::Stranger(_) => self.push_id(class),
+            _ => Err(self.place().refused("operation NEWOBJ (make an instance)")),
+        }
+    }
+
+    /// BUILD sets attributes of the object below. Only dictionaries have any (`_metadata` of a state dict), and strangers; nothing needs them.
     fn build(&mut self) -> Result<(), Diagnostic> {
         self.pop()?;
         let target = self.top()?;
         match self.built.node(target) {
-            Node::Dict(_) => Ok(()),
+            Node::Dict(_) | Node::Stranger(_) => Ok(()),
             _ => Err(self.place().refused("attributes of something that is no dictionary")),
         }
     }
@@ -213,7 +235,11 @@ impl<'a> Machine<'a> {
         };
         match Global::find(module, name) {
             Some(global) => self.push(Node::Global(global)),
-            None => Err(self.place().refused(&format!("`{}.{}`", shown(module), shown(name)))),
+            None => {
+                self.spend(1)?;
+                self.built.strangers.push(Stranger { module, name, at: self.at });
+                self.push(Node::Stranger(self.built.strangers.len() - 1))
+            }
         }
     }
 

@@ -1,8 +1,9 @@
 //! A pickle reader that can only build tensors.
 //!
 //! Pickle is a program for a stack machine, and loading one with Python runs whatever it says. This machine knows the
-//! operations that `torch.save` uses and a fixed list of names ([`Global`](value::Global)); every other name or operation is refused by its name. It
-//! cannot call, import or allocate anything else: its memory is bounded by a constant times the bytes of the pickle, and by fixed limits.
+//! operations that `torch.save` uses and a fixed list of names ([`Global`](value::Global)); every other operation is refused by its name. Another name stays
+//! a name, whatever is done with it ([`Stranger`](value::Stranger)), and is refused where tensors are looked for in it: beside the state dict of a training checkpoint
+//! it does no harm. The machine cannot call, import or allocate anything else: its memory is bounded by a constant times the bytes of the pickle, and by fixed limits.
 //! The operations are those of CPython's `pickletools`; the names are those of `torch/_utils.py` and `torch/storage.py`.
 
 mod flatten;

@@ -16,6 +16,8 @@ pub(crate) const BININT2: u8 = b'M';
 pub(crate) const NONE: u8 = b'N';
 pub(crate) const BINPERSID: u8 = b'Q';
 pub(crate) const REDUCE: u8 = b'R';
+pub(crate) const NEWOBJ: u8 = 0x81;
+pub(crate) const NEWOBJ_EX: u8 = 0x92;
 pub(crate) const BINUNICODE: u8 = b'X';
 pub(crate) const SHORT_BINUNICODE: u8 = 0x8c;
 pub(crate) const BINUNICODE8: u8 = 0x8d;
@@ -59,8 +61,6 @@ pub(crate) fn refused_name(code: u8) -> Option<&'static str> {
     Some(match code {
         b'i' => "INST (make an instance)",
         b'o' => "OBJ (make an instance)",
-        0x81 => "NEWOBJ (make an instance)",
-        0x92 => "NEWOBJ_EX (make an instance)",
         0x82..=0x84 => "EXT (a registered extension)",
         b'P' => "PERSID (a reference by text)",
         b'L' => "LONG (a number as text)",

@@ -52,8 +52,11 @@ impl<'a> Machine<'a> {
     pub(super) fn reduce(&mut self) -> Result<(), Diagnostic> {
         let arguments = self.pop()?;
         let function = self.pop()?;
-        let Node::Global(function) = *self.built.node(function) else {
-            return Err(self.place().malformed("a call of something that is no name"));
+        let function = match *self.built.node(function) {
+            Node::Global(function) => function,
+            // What it would give is as strange.
+            Node::Stranger(_) => return self.push_id(function),
+            _ => return Err(self.place().malformed("a call of something that is no name")),
         };
         let arguments = self.sequence(arguments)?;
         match (function, arguments.as_slice()) {

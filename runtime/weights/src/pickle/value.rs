@@ -22,10 +22,21 @@ pub(crate) enum Node<'a> {
     /// A dict or an OrderedDict, in order of insertion.
     Dict(Vec<(Id, Id)>),
     Global(Global),
+    /// Something with a name that is not on the list, or what a call of it would give, by its index in the machine's strangers. It is never made.
+    Stranger(usize),
     /// Index in the machine's storages.
     Storage(usize),
     /// Index in the machine's tensors.
     Tensor(usize),
+}
+
+/// A name that is not on the list.
+#[derive(Clone, Debug)]
+pub(crate) struct Stranger<'a> {
+    pub module: &'a str,
+    pub name: &'a str,
+    /// Byte of the pickle where it is named.
+    pub at: usize,
 }
 
 /// Everything a pickle may name.
