@@ -26,6 +26,7 @@ mod restore;
 mod run;
 mod session;
 mod stage;
+mod structures;
 mod test;
 mod train;
 
@@ -42,4 +43,5 @@ pub use restore::{Misshapen, RestoreReport, Strictness};
 pub use run::{FileLock, Lock, RunFolder};
 pub use session::{Session, Settings, Source};
 pub use stage::Evaluation;
+pub use structures::Structures;
 pub use train::{Best, FitReport, Forecast, Stop};

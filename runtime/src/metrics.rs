@@ -116,7 +116,12 @@ impl Session {
             }
             let column = self.data.table().column(&spec.target);
             let column = column.ok_or_else(|| fault(format_args!("metric `{}` is of `{}`, which was not read", spec.name, spec.target)))?;
-            let metric = prepare(spec, column, rows, outputs)?;
+            let metric = match &column.values {
+                Values::Contacts(contacts) if spec.kind.is_of_structures() => {
+                    self.structure_metric(spec, contacts, rows, output_of(spec, outputs)?)?
+                }
+                _ => prepare(spec, column, rows, outputs)?,
+            };
             let note = metric.as_ref().ok().and_then(|metric| by_convention(metric, column));
             if let (true, Ok(metric)) = (in_full, &metric) {
                 let named = metric.each().into_iter().zip(column.spec.value_names());
@@ -161,10 +166,15 @@ fn mean_of(sums: &[f32], counts: &[f64]) -> Result<Metric, Undefined> {
     Metric::new(MetricKind::Ratio, &Comparison { values: sums, width: 1, targets: Targets::Real(counts), items: None })
 }
 
+/// The output that a metric is of.
+fn output_of<'a>(spec: &MetricSpec, outputs: &'a [Collected]) -> Result<&'a Collected, Diagnostic> {
+    let output = outputs.iter().find(|output| output.name == spec.prediction);
+    output.ok_or_else(|| fault(format_args!("metric `{}` is of `{}`, which is no output", spec.name, spec.prediction)))
+}
+
 /// The comparison of an output with a column.
 fn prepare(spec: &MetricSpec, column: &Column, rows: &[u64], outputs: &[Collected]) -> Result<Result<Metric, Undefined>, Diagnostic> {
-    let output = outputs.iter().find(|output| output.name == spec.prediction);
-    let output = output.ok_or_else(|| fault(format_args!("metric `{}` is of `{}`, which is no output", spec.name, spec.prediction)))?;
+    let output = output_of(spec, outputs)?;
     let values = output.flat();
     let items: Vec<usize> = output.rows.iter().map(|row| row.len() / output.width.max(1)).collect();
     let own = output.per_token.then_some(items.as_slice());

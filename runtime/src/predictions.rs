@@ -10,6 +10,7 @@ use mgx_weights::{TensorData, save};
 
 use crate::filling::Filled;
 use crate::outputs::Collected;
+use crate::structures::Structures;
 
 /// The task's outputs for some rows.
 #[derive(Clone, Debug)]
@@ -19,12 +20,14 @@ pub struct Predictions {
     pub outputs: Vec<Collected>,
     /// Masks that were filled in, where the task does that.
     pub filled: Option<Filled>,
+    /// Structures that follow from outputs.
+    pub structures: Vec<Structures>,
 }
 
 impl Predictions {
     /// Writes `predictions.parquet` and `predictions.tsv` (row, text columns, labels that were read, the outputs of the plan's task), and for each embedding
     /// `embeddings.parquet` and `embeddings.safetensors` (`embeddings.NAME.…` where there are several). Rows are in ascending order, whatever
-    /// order they were computed in. Gives the files.
+    /// order they were computed in. A structure is a column of pairs, and a file for each row in the folder `structures`. Gives the files.
     ///
     /// The safetensors file holds the vectors under the output's name, `[rows, width]`, and `rows`, their numbers from 1; with a vector for
     /// each token it is `[tokens, width]`, and the tokens of the `i`-th row are `offsets[i]..offsets[i + 1]`.
@@ -40,6 +43,7 @@ impl Predictions {
             let Some(output) = named(spec) else { continue };
             match spec.kind {
                 OutputKind::Embedding => embeddings.push(output),
+                OutputKind::Structure(_) => {}
                 OutputKind::Labels { .. } if output.per_token => return Err(no_column(&output.name)),
                 _ => {
                     let items: Vec<usize> = output.rows.iter().map(|row| row.len() / output.width.max(1)).collect();
@@ -48,12 +52,16 @@ impl Predictions {
             }
         }
         let filled = self.filled.as_ref().map(|filled| filled.columns(plan)).transpose()?;
-        if !columns.is_empty() || filled.is_some() {
+        let structures: Vec<(String, Vec<String>)> = self.structures.iter().map(|own| (own.output.clone(), own.texts())).collect();
+        for own in &self.structures {
+            files.push(own.write(&self.rows, table, folder)?);
+        }
+        if !columns.is_empty() || filled.is_some() || !structures.is_empty() {
             let values: Vec<OutputValues> = columns
                 .iter()
                 .map(|(spec, width, values, items)| OutputValues { spec, values, width: *width, items: items.as_deref() })
                 .collect();
-            let layout = prediction_columns(table, &self.rows, &values, filled.as_ref())?;
+            let layout = prediction_columns(table, &self.rows, &values, filled.as_ref(), &structures)?;
             let (parquet, tsv) = (folder.join("predictions.parquet"), folder.join("predictions.tsv"));
             layout.write_parquet(&parquet)?;
             layout.write_tsv(&tsv)?;

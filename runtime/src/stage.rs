@@ -33,7 +33,7 @@ pub struct Evaluation {
 /// Which outputs of a stage are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
-    /// Those that a metric needs.
+    /// Those that a metric needs; thresholds are tuned by them.
     Metrics,
     /// All of the task's; metrics come with those of each label or output, and with their intervals.
     All,
@@ -65,7 +65,8 @@ impl Session {
         let wanted = Wanted { names: self.output_names(), filled: self.plan.filling().is_some() };
         let Computed { outputs, filled, .. } =
             self.run_stage(Stage::Predict, rows, &wanted, "predict")?.ok_or_else(|| interrupted("prediction"))?;
-        Ok(Predictions { rows: rows.to_vec(), outputs, filled })
+        let structures = self.structures(rows, &outputs)?;
+        Ok(Predictions { rows: rows.to_vec(), outputs, filled, structures })
     }
 
     /// The task's outputs, without one that fills in masks.
@@ -92,13 +93,17 @@ impl Session {
         let filled = self.plan.filling().is_some_and(|(_, spec)| keep == Keep::All || recovers || spec.steps > 1);
         let wanted = Wanted { names, filled };
         let Some(Computed { outputs, losses, filled }) = self.run_stage(Stage::Evaluate, rows, &wanted, label)? else { return Ok(None) };
+        if keep == Keep::Metrics {
+            self.tune_thresholds(rows, &outputs)?;
+        }
+        let structures = if keep == Keep::All { self.structures(rows, &outputs)? } else { Vec::new() };
         let metrics = Metrics {
             loss: total(&losses),
             values: self.metrics(rows, &outputs, filled.as_ref(), keep == Keep::All)?,
             rows: rows.len() as u64,
             seconds: start.elapsed().as_secs_f64(),
         };
-        Ok(Some((metrics, Predictions { rows: rows.to_vec(), outputs, filled })))
+        Ok(Some((metrics, Predictions { rows: rows.to_vec(), outputs, filled, structures })))
     }
 
     /// Runs a program over rows; nothing if it was interrupted. Where masks are filled in, each batch is run again and again with what was filled in; outputs

@@ -48,7 +48,7 @@ impl Checker<'_> {
     }
 
     fn read_table(&mut self, item: ItemRef, name: &Name, data: &Data) -> Option<Table> {
-        let Source { path, format, windows } = self.table_source(&data.source, item.file)?;
+        let Source { path, format, windows, letters } = self.table_source(&data.source, item.file)?;
         self.unique_fields(&data.body);
         let mut columns = Vec::new();
         let mut column_spans = Vec::new();
@@ -117,7 +117,7 @@ impl Checker<'_> {
         }
         ok.then(|| Table {
             item,
-            spec: DataSpec { name: name.text.clone(), path, format, columns, split, windows },
+            spec: DataSpec { name: name.text.clone(), path, format, columns, split, windows, letters },
             column_spans,
             header: headers,
         })

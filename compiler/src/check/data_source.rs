@@ -1,4 +1,4 @@
-//! Where the rows of a table come from: `table("file.tsv")`, `fasta("file.fasta")`, `variants("file.tsv", genome = "genome.fasta", window = 512)`.
+//! Where the rows of a table come from: `table("file.tsv")`, `fasta("file.fasta")`, `structures("folder")`, `variants("file.tsv", genome = "genome.fasta", window = 512)`.
 
 use mgx_diag::{Diagnostic, Span, nearest};
 use mgx_ir::plan::{FileFormat, WindowSpec};
@@ -14,12 +14,13 @@ pub struct Source {
     pub path: String,
     pub format: FileFormat,
     pub windows: Option<WindowSpec>,
+    /// Of structures, those of so many letters.
+    pub letters: Option<[u64; 2]>,
 }
 
-const SOURCES: [&str; 3] = ["table", "fasta", "variants"];
+const SOURCES: [&str; 4] = ["table", "fasta", "variants", "structures"];
 const FORMATS: [(&str, FileFormat); 3] = [("csv", FileFormat::Csv), ("tsv", FileFormat::Tsv), ("parquet", FileFormat::Parquet)];
-const USAGE: &str =
-    "rows come from `table(\"file.tsv\")`, `fasta(\"file.fasta\")` or `variants(\"file.tsv\", genome = \"genome.fasta\", window = 512)`";
+const USAGE: &str = "rows come from `table(\"file.tsv\")`, `fasta(\"file.fasta\")`, `structures(\"folder\")` or `variants(\"file.tsv\", genome = \"genome.fasta\", window = 512)`";
 
 impl Checker<'_> {
     /// The source of a `data` declaration.
@@ -51,7 +52,12 @@ impl Checker<'_> {
             return None;
         };
         let path = self.text_of(&path.value, &mut scope)?;
-        let mut format = (kind == "fasta").then_some(FileFormat::Fasta);
+        let mut format = match kind {
+            "fasta" => Some(FileFormat::Fasta),
+            "structures" => Some(FileFormat::Structures),
+            _ => None,
+        };
+        let mut letters = None;
         let windows = if kind == "variants" {
             let (formats, options): (Vec<&Arg>, Vec<&Arg>) = options.into_iter().partition(|arg| is_named(arg, "format"));
             if let Some(arg) = formats.first() {
@@ -62,15 +68,24 @@ impl Checker<'_> {
             for arg in options {
                 if kind == "table" && is_named(arg, "format") {
                     format = Some(self.choice(&arg.value, &FORMATS)?);
+                } else if kind == "structures" && (is_named(arg, "shortest") || is_named(arg, "longest")) {
+                    let [least, most] = letters.get_or_insert([0, u64::MAX]);
+                    let bound = if is_named(arg, "shortest") { least } else { most };
+                    *bound = self.whole(&arg.value, &mut scope)?;
                 } else if let Some(name) = &arg.name {
-                    self.unknown_option(kind, name, ["format"].into_iter().filter(|_| kind == "table"));
+                    let known: &[&str] = match kind {
+                        "table" => &["format"],
+                        "structures" => &["shortest", "longest"],
+                        _ => &[],
+                    };
+                    self.unknown_option(kind, name, known.iter().copied());
                     return None;
                 }
             }
             None
         };
         let format = format.map_or_else(|| self.format_of(&path, source.span), Some)?;
-        Some(Source { path, format, windows })
+        Some(Source { path, format, windows, letters })
     }
 
     /// The options of `variants`; the names of columns are those of the public tables unless others are given.

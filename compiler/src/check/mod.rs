@@ -36,6 +36,7 @@ mod routing;
 mod settings;
 mod size;
 mod split;
+mod structures;
 mod target;
 mod task;
 mod task_members;

@@ -7,7 +7,7 @@ use super::World;
 use crate::syntax::ast::{Arg, Body, Expr, ExprKind, FieldKind, File, ItemKind};
 
 /// Calls whose first argument is a path.
-const PATH_CALLS: [&str; 4] = ["table", "fasta", "variants", "folder"];
+const PATH_CALLS: [&str; 5] = ["table", "fasta", "variants", "structures", "folder"];
 
 /// The text of `original` as `changed` has it, which differs by values from the command line.
 pub fn resolved_text(world: &dyn World, sources: &SourceMap, file: FileId, original: &File, changed: &File) -> String {

@@ -11,6 +11,7 @@ use super::axes::{Given, tensor_type};
 use super::experiment::TaskOutputs;
 use super::expr::Scope;
 use super::fill::refill;
+use super::structures::base_pairs;
 use super::target::{LabelType, Wanted};
 use super::value::{Column, Env, Tensor, Value};
 use crate::syntax::ast::{Expr, ExprKind, ItemKind, MemberKind, Module, ModuleRole, Name, TypeExpr, TypeExprKind};
@@ -185,6 +186,19 @@ impl Checker<'_> {
                     if let Some(first) = task.outputs.iter().find(|output| matches!(output.kind, OutputKind::Filled(_))) {
                         let first = first.name.clone();
                         self.filled_twice(&member.name, &first);
+                        return;
+                    }
+                    self.put_out(&mut task, &member.name.text, &tensor, kind);
+                    scope.env.set(&member.name.text, Value::Tensor(tensor));
+                }
+                MemberKind::Output(expr) if base_pairs(expr).is_some() => {
+                    let Some((tensor, kind)) = base_pairs(expr).and_then(|args| self.structure_output(args, expr.span, targets, scope))
+                    else {
+                        return;
+                    };
+                    if let Some(first) = task.outputs.iter().find(|output| matches!(output.kind, OutputKind::Structure(_))) {
+                        let message = format!("`{}` is a structure already, and a task has one", first.name);
+                        self.report(Diagnostic::error("E0588", message).label(member.span, "another one").help("remove one of them"));
                         return;
                     }
                     self.put_out(&mut task, &member.name.text, &tensor, kind);

@@ -13,7 +13,7 @@ use super::value::{Tensor, Value};
 use crate::syntax::ast::{Arg, Expr, ExprKind};
 
 /// The kinds of metrics, by their words.
-const METRICS: [(&str, MetricKind); 15] = [
+const METRICS: [(&str, MetricKind); 18] = [
     ("accuracy", MetricKind::Accuracy),
     ("f1", MetricKind::F1),
     ("mcc", MetricKind::Mcc),
@@ -29,6 +29,9 @@ const METRICS: [(&str, MetricKind); 15] = [
     ("top_l5", MetricKind::TopL5),
     ("top_l10", MetricKind::TopL10),
     ("recovered", MetricKind::Recovered),
+    ("structure_precision", MetricKind::StructurePrecision),
+    ("structure_recall", MetricKind::StructureRecall),
+    ("structure_f1", MetricKind::StructureF1),
 ];
 
 impl Checker<'_> {
@@ -115,6 +118,12 @@ impl Checker<'_> {
             if matches!(output.kind, OutputKind::Filled(_)) != (kind == MetricKind::Recovered) {
                 let message = "`recovered(filled, sequence)` is the metric of what `refill` fills in, and of nothing else";
                 self.report(Diagnostic::error("E0509", message).label(expr.span, "in this metric"));
+                return Some(());
+            }
+            if kind.is_of_structures() && !matches!(output.kind, OutputKind::Structure(_)) {
+                let message = format!("this metric is of a structure, and `{prediction}` is none");
+                let diagnostic = Diagnostic::error("E0509", message).label(expr.span, "in this metric");
+                self.report(diagnostic.help(format!("write `output {prediction} = base_pairs(probability, {label})`")));
                 return Some(());
             }
             let (prediction, target) = (prediction.to_owned(), target.clone());

@@ -24,6 +24,8 @@ pub enum FileFormat {
     Parquet,
     /// Columns `id` (the first word of the header), `description` (the rest) and `sequence`.
     Fasta,
+    /// A folder of files `.ct`, `.bpseq` and `.st`: columns `name`, `part` (the folder below this one), `sequence` and `pairs`.
+    Structures,
 }
 
 /// Is an empty sequence (or a missing value in a sequence column) an error?
@@ -162,6 +164,9 @@ pub struct DataSpec {
     /// The table has variants of a genome: columns of sequences around them are made.
     #[serde(default)]
     pub windows: Option<WindowSpec>,
+    /// Of a folder of structures: only those of so many letters are read, from the first number to the second.
+    #[serde(default)]
+    pub letters: Option<[u64; 2]>,
 }
 
 /// Windows of a genome around the variants of a table. The columns of the table are named by their headers.

@@ -24,7 +24,7 @@ pub use program::{
 };
 pub use train::{
     BatchSpec, EarlyStop, FillSpec, LogFormat, MetricKind, MetricSpec, Monitor, OptimizerGroup, OptimizerSpec, OutputKind, OutputSpec,
-    TrainSpec,
+    StructureOutput, TrainSpec,
 };
 
 use serde::{Deserialize, Serialize};

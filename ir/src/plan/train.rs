@@ -119,6 +119,20 @@ pub enum OutputKind {
     /// Scores of all tokens of a vocabulary at each token of an input, by which its masks are filled in. Written: the sequence that results, and for each mask
     /// its place and the best tokens.
     Filled(FillSpec),
+    /// A probability for each two letters of a sequence that they are a pair of a secondary structure. Written: the pairs.
+    Structure(StructureOutput),
+}
+
+/// How pairs of a secondary structure follow from probabilities: those above a threshold of letters that can pair, the likeliest first, each letter at most once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StructureOutput {
+    /// The column of sequences, and its table.
+    pub data: u32,
+    pub sequence: String,
+    /// Index in `Plan::params` of the threshold, a state.
+    pub threshold: u32,
+    /// What it may be: it is chosen by the first F1 score of the output whenever the validation part is evaluated in training.
+    pub candidates: Vec<f64>,
 }
 
 /// How the masks of an input are filled in: the program is run, some masks become tokens, and again, until none is left or so many steps are done. Of `n` masks
@@ -182,6 +196,19 @@ pub enum MetricKind {
     Ratio,
     /// Of what an [`OutputKind::Filled`] filled in, the share of each row that is true, and the mean over the rows that had masks.
     Recovered,
+    /// Of the pairs of a predicted structure those that are right, or a letter off; the mean over sequences.
+    StructurePrecision,
+    /// Of the pairs of a structure those that are predicted, or a letter off; the mean over sequences.
+    StructureRecall,
+    /// The harmonic mean of both, of each sequence; the mean over sequences.
+    StructureF1,
+}
+
+impl MetricKind {
+    /// Is it a metric of the pairs of an [`OutputKind::Structure`]?
+    pub fn is_of_structures(self) -> bool {
+        matches!(self, Self::StructurePrecision | Self::StructureRecall | Self::StructureF1)
+    }
 }
 
 /// A metric: `prediction` is an output of the program, `target` a label column (of [`MetricKind::Ratio`] another output).

@@ -61,6 +61,7 @@ fn main() {
         format: FileFormat::Tsv,
         columns: vec![column("sequence", sequence), column("label", ColumnKind::Class { names: vec!["EI".into(), "N".into()] })],
         windows: None,
+        letters: None,
         split: SplitSpec::None,
     };
     let start = Instant::now();

@@ -10,6 +10,7 @@
 //! that it is given makes it panic; a row keeps its number (from 0 in the API, from 1 in messages and written files).
 
 mod alignment;
+mod base_pairs;
 mod batches;
 mod capacity;
 mod genes;
@@ -23,6 +24,7 @@ mod table;
 mod tokenizer;
 mod write;
 
+pub use base_pairs::{Pair, PairScores, base_pairs, connectivity_table, pair_scores};
 pub use batches::{Batching, MEGA_BATCH, cost, evaluation_batches};
 pub use capacity::capacity;
 pub use inputs::{InputBuilder, Truncation};
@@ -30,7 +32,7 @@ pub use metrics::{CONFIDENCE, Comparison, Interval, Metric, RESAMPLES, Resamples
 pub use profile::{ClassCount, ColumnProfile, ColumnSummary, DataProfile, LengthCount, LetterCount, profile, profile_table};
 pub use split::{Part, Split, check_training_classes, split};
 pub use statistics::statistic;
-pub use table::{Column, Contacts, Counts, Numbers, Places, Table, TokenLabels, Values, format_of, header};
+pub use table::{Column, Contacts, Counts, Numbers, Places, Table, TokenLabels, Values, format_of, header, structure_files};
 pub use tokenizer::{Encoding, Tokenizer, UnknownCharacter, read_vocabulary};
 pub use write::{
     Embeddings, FilledColumns, FilledRow, FilledToken, OutputValues, PredictionColumns, prediction_columns, write_atomically,

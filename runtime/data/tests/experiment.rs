@@ -184,7 +184,7 @@ fn predictions_come_out_in_row_order() {
         OutputValues { spec: &class_spec, values: &[0.25, 0.75, 0.9, 0.1, 0.5, 0.5], width: 2, items: None },
         OutputValues { spec: &value_spec, values: &[3.0, 1.0, 2.0], width: 1, items: None },
     ];
-    let predictions = prediction_columns(&table, &[2, 0, 1], &outputs, None).unwrap();
+    let predictions = prediction_columns(&table, &[2, 0, 1], &outputs, None, &[]).unwrap();
     let tsv = folder.path().join("out/predictions.tsv");
     predictions.write_tsv(&tsv).unwrap();
     let text = std::fs::read_to_string(&tsv).unwrap();
@@ -197,7 +197,7 @@ fn predictions_come_out_in_row_order() {
     assert_eq!(&read_back(&path), predictions.batch());
 
     let wrong = [OutputValues { spec: &value_spec, values: &[3.0], width: 1, items: None }];
-    assert_eq!(prediction_columns(&table, &[0, 1], &wrong, None).unwrap_err().code.0, "E0542");
+    assert_eq!(prediction_columns(&table, &[0, 1], &wrong, None, &[]).unwrap_err().code.0, "E0542");
     let blocked = predictions.write_tsv(&tsv.join("below-a-file.tsv")).unwrap_err();
     assert_eq!(blocked.code.0, "E0540");
 }

@@ -18,9 +18,9 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use mgx_data::Table;
+use mgx_data::{Table, structure_files};
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{DataSpec, TrainSpec};
+use mgx_ir::plan::{DataSpec, FileFormat, TrainSpec};
 use mgx_weights::{CheckpointStore, SavedCheckpoint};
 
 use crate::memory::fault;
@@ -266,10 +266,16 @@ impl Session {
     pub(crate) fn lock_request(&self) -> Result<LockRequest, Diagnostic> {
         let tables = self.plan.data.iter().zip(self.data.tables());
         let files = |(spec, table): (&DataSpec, &Table)| {
+            if spec.format == FileFormat::Structures {
+                let files = structure_files(&table.path)?;
+                let name = |file: &PathBuf| format!("{}/{}", spec.path, file.strip_prefix(&table.path).unwrap_or(file).display());
+                return Ok(files.into_iter().map(|file| (name(&file), file)).collect());
+            }
             let genome = spec.windows.as_ref().map(|windows| (windows.genome.clone(), self.folder.join(&windows.genome)));
-            std::iter::once((spec.path.clone(), table.path.clone())).chain(genome).collect::<Vec<_>>()
+            Ok(std::iter::once((spec.path.clone(), table.path.clone())).chain(genome).collect())
         };
-        let data = tables.flat_map(files).collect();
+        let data: Vec<Vec<(String, PathBuf)>> = tables.map(files).collect::<Result<_, Diagnostic>>()?;
+        let data = data.concat();
         let mut weights = Vec::new();
         for (spec, checkpoint) in self.plan.weights.iter().zip(self.open_weights()?) {
             for file in checkpoint.files() {

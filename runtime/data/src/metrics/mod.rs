@@ -13,6 +13,8 @@ use std::fmt;
 
 use mgx_ir::plan::MetricKind;
 
+use crate::base_pairs::{Pair, base_pairs, pair_scores};
+
 pub use bootstrap::{CONFIDENCE, Interval, RESAMPLES, Resamples};
 
 use classes::{Binary, Confusion};
@@ -41,6 +43,8 @@ pub enum Targets<'a> {
     Real(&'a [f64]),
     /// For each pair of letters, row after row, whether they are in contact (1). The samples' items are all their pairs.
     Contacts(&'a [i32]),
+    /// The pairs of each sequence's secondary structure, and what tells how pairs follow from the probabilities of all two letters, the samples' items.
+    Structures { pairs: &'a [&'a [Pair]], sequences: &'a [&'a str], threshold: f64 },
 }
 
 /// Why a metric has no value.
@@ -102,12 +106,14 @@ impl Metric {
         let expected = match targets {
             Targets::Classes(classes) | Targets::Contacts(classes) => classes.len(),
             Targets::Labels(targets) | Targets::Real(targets) => targets.len() / width,
+            Targets::Structures { .. } => count,
         };
         if values.len() % width != 0 || expected != count || sample_of.as_ref().is_some_and(|of| of.len() != count) {
             return undefined("predictions and labels differ in number");
         }
         let prepared = match targets {
             Targets::Contacts(targets) => of_contacts(kind, values, targets, items)?,
+            Targets::Structures { pairs, sequences, threshold } => of_structures(kind, values, (pairs, sequences), threshold, items)?,
             targets => prepare(kind, values, width, targets)?,
         };
         Ok(Self { kind, samples, sample_of, prepared })
@@ -197,7 +203,7 @@ fn prepare(kind: MetricKind, values: &[f32], width: usize, targets: Targets) -> 
         (Mse | Mae | R2 | Pearson | Spearman, Targets::Real(targets)) => {
             Ok(Prepared::Numbers((0..width).map(|output| Pairs::new(kind, values, width, output, targets)).collect()))
         }
-        (_, Targets::Contacts(_)) => undefined("it is not a metric of contacts"),
+        (_, Targets::Contacts(_) | Targets::Structures { .. }) => undefined("it is not a metric of contacts"),
         (_, Targets::Classes(_) | Targets::Labels(_)) => undefined("it is a metric of numbers, and the labels are classes"),
         (_, Targets::Real(_)) => undefined("it is a metric of classes, and the labels are numbers"),
     }
@@ -217,6 +223,36 @@ fn of_contacts(kind: MetricKind, values: &[f32], targets: &[i32], items: Option<
         return undefined("the pairs of a sequence make no square");
     }
     Ok(Prepared::Samples(contacts::precisions(values, targets, &sides, divisor)))
+}
+
+fn of_structures(
+    kind: MetricKind,
+    values: &[f32],
+    (pairs, sequences): (&[&[Pair]], &[&str]),
+    threshold: f64,
+    items: Option<&[usize]>,
+) -> Result<Prepared, Undefined> {
+    let items = items.unwrap_or_default();
+    if items.len() != pairs.len() || items.len() != sequences.len() {
+        return undefined("predictions and labels differ in number");
+    }
+    let mut rest = values;
+    let mut scores = Vec::with_capacity(items.len());
+    for ((count, truth), sequence) in items.iter().zip(pairs).zip(sequences) {
+        let (own, after) = rest.split_at(*count);
+        rest = after;
+        // Letters that were cut off have no pairs.
+        let side = count.isqrt() as u32;
+        let truth: Vec<Pair> = truth.iter().filter(|[_, last]| *last < side).copied().collect();
+        let found = pair_scores(&truth, &base_pairs(own, sequence, threshold));
+        scores.push(Some(match kind {
+            MetricKind::StructurePrecision => found.precision,
+            MetricKind::StructureRecall => found.recall,
+            MetricKind::StructureF1 => found.f1,
+            _ => return undefined("it is not a metric of structures"),
+        }));
+    }
+    Ok(Prepared::Samples(scores))
 }
 
 /// A sum divided by another, both over all items.

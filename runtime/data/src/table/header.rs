@@ -5,7 +5,7 @@ use std::path::Path;
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::FileFormat;
 
-use super::{delimited, fasta, parquet};
+use super::{delimited, fasta, parquet, structures_folder};
 
 /// The names of the columns of a file, from its first line (CSV, TSV) or its footer (Parquet).
 ///
@@ -17,6 +17,7 @@ pub fn header(path: &Path, format: FileFormat) -> Result<Vec<String>, Diagnostic
         FileFormat::Tsv => delimited::header(path, b'\t'),
         FileFormat::Parquet => parquet::header(path),
         FileFormat::Fasta => fasta::header(path),
+        FileFormat::Structures => structures_folder::header(path),
     }
 }
 

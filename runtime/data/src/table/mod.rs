@@ -16,6 +16,7 @@ mod parquet;
 mod places;
 mod raw;
 mod structures;
+mod structures_folder;
 mod tokens;
 mod typed;
 mod windows;
@@ -30,6 +31,7 @@ pub use counts::Counts;
 pub use header::{format_of, header};
 pub use lists::Numbers;
 pub use places::Places;
+pub use structures_folder::structure_files;
 pub(crate) use tokens::NO_LABEL;
 pub use tokens::{Contacts, TokenLabels};
 
@@ -193,6 +195,7 @@ impl Table {
             FileFormat::Tsv => delimited::read(&path, b'\t', requests),
             FileFormat::Parquet => parquet::read(&path, requests),
             FileFormat::Fasta => fasta::read(&path, requests),
+            FileFormat::Structures => structures_folder::read(&path, spec.letters, requests),
         };
         let raw = match &spec.windows {
             None => read(&requests)?,

@@ -37,7 +37,7 @@ pub struct PredictionColumns {
 
 /// Lays out the predictions for `rows` (in any order): `row` (from 1), the text columns, the true values of class and real columns, then
 /// for each output `NAME.CLASS` per class and `predicted` (`NAME.predicted` where several outputs have classes), or `NAME` (`NAME.0`,
-/// `NAME.1`, … for several values). Of several labels `NAME.LABEL` for each, and `predicted` has the names of those above one half. Embeddings are left out. Masks that were `filled` in come last, see [`FilledColumns`]. A name that is taken gets `output.` before it.
+/// `NAME.1`, … for several values). Of several labels `NAME.LABEL` for each, and `predicted` has the names of those above one half. Embeddings are left out. Masks that were `filled` in come after them, see [`FilledColumns`], and `texts` last, each by its name with a value for each of `rows`. A name that is taken gets `output.` before it.
 ///
 /// # Errors
 /// E0542 if the number of values does not fit rows and width, or the width the number of classes.
@@ -46,6 +46,7 @@ pub fn prediction_columns(
     rows: &[u64],
     outputs: &[OutputValues],
     filled: Option<&FilledColumns>,
+    texts: &[(String, Vec<String>)],
 ) -> Result<PredictionColumns, Diagnostic> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|index| rows[*index]);
@@ -85,7 +86,7 @@ pub fn prediction_columns(
             Arc::new(Float32Array::from_iter_values(order.iter().map(|index| output.values[index * width + place])))
         };
         match &output.spec.kind {
-            OutputKind::Embedding | OutputKind::Filled(_) => {}
+            OutputKind::Embedding | OutputKind::Filled(_) | OutputKind::Structure(_) => {}
             OutputKind::Values if width == 1 => layout.push(name, column(0)),
             OutputKind::Values => (0..width).for_each(|place| layout.push(&format!("{name}.{place}"), column(place))),
             OutputKind::Probabilities { names } | OutputKind::Labels { names } if names.len() != width || width == 0 => {
@@ -115,6 +116,10 @@ pub fn prediction_columns(
     }
     for (name, column) in filled.map(|filled| filled.columns(&order)).transpose()?.unwrap_or_default() {
         layout.push(&name, column);
+    }
+    for (name, values) in texts {
+        let own = order.iter().map(|index| values.get(*index).map_or("", String::as_str));
+        layout.push(name, Arc::new(LargeStringArray::from_iter_values(own)));
     }
     layout.finish()
 }

@@ -23,7 +23,7 @@ pub fn class(names: &[&str]) -> ColumnKind {
 }
 
 pub fn data(path: &str, format: FileFormat, columns: Vec<ColumnSpec>) -> DataSpec {
-    DataSpec { name: "table".into(), path: path.into(), format, columns, split: SplitSpec::None, windows: None }
+    DataSpec { name: "table".into(), path: path.into(), format, columns, split: SplitSpec::None, windows: None, letters: None }
 }
 
 /// The folder of the project's example data.
