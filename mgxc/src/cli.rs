@@ -50,6 +50,9 @@ pub struct PlanOptions {
     /// Put a value in: seed=1, train.batch_size=16, encoder.max_length=128
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
     pub overrides: Vec<Override>,
+    /// The member of a sweep, from 0 (default: the first)
+    #[arg(long, value_name = "NUMBER")]
+    pub member: Option<u64>,
     /// Write the whole plan as JSON
     #[arg(long)]
     pub json: bool,
@@ -74,6 +77,9 @@ pub struct RunOptions {
     /// Run this stage alone
     #[arg(long)]
     pub stage: Option<Stage>,
+    /// Run this member of a sweep alone, from 0 (default: all, one after another)
+    #[arg(long, value_name = "NUMBER")]
+    pub member: Option<u64>,
     /// Run this fold alone, from 0, where the data is split into folds (default: all, one after another)
     #[arg(long, value_name = "NUMBER")]
     pub fold: Option<u64>,

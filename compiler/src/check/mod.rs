@@ -37,6 +37,7 @@ mod settings;
 mod size;
 mod split;
 mod structures;
+mod sweep;
 mod target;
 mod task;
 mod task_members;
@@ -53,6 +54,7 @@ mod world;
 pub use experiment::{Elaborated, Network, TaskOutputs};
 pub use library::ItemRef;
 pub use settings::{PredictSettings, TrainSettings};
+pub use sweep::Sweep;
 pub use trace::{TraceAxis, TraceInput, trace};
 pub use tuning::Adapter;
 pub use value::{HUB_PREFIX, WeightsValue as WeightsSource};
@@ -172,6 +174,10 @@ pub struct Checked {
     pub experiments: Vec<Elaborated>,
     /// The names of all experiments of the file.
     pub names: Vec<String>,
+    /// Those that are sweeps; `experiments` has the member that the overrides choose (`sweep=3`), or the first.
+    pub sweeps: Vec<Sweep>,
+    /// The other members of sweeps, where the overrides choose none.
+    pub others: Vec<Elaborated>,
     /// The file's text as it is run: with the values from the command line, and absolute paths.
     pub resolved: String,
 }
@@ -189,10 +195,13 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
     let file = checker.library.load_path(path);
     let mut experiments = Vec::new();
     let mut names = Vec::new();
+    let (mut sweeps, mut others) = (Vec::new(), Vec::new());
     let mut resolved = String::new();
     if let Some(file) = file {
         let original = std::rc::Rc::clone(&checker.library.files[file].ast);
-        overrides::apply_overrides(&mut checker, file, overrides);
+        let member = overrides::apply_overrides(&mut checker, file, overrides);
+        let written = std::rc::Rc::clone(&checker.library.files[file].ast);
+        sweeps = sweep::apply_sweeps(&mut checker, file, &written, member.as_ref());
         let ast = std::rc::Rc::clone(&checker.library.files[file].ast);
         if let Some(item) = original.items.first() {
             resolved = resolve::resolved_text(world, &checker.library.sources, item.span.file, &original, &ast);
@@ -207,8 +216,12 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
                 }
                 ItemKind::Experiment(_) => {
                     names.push(declaration.name.text.clone());
-                    if let Some(elaborated) = checker.elaborate(item, false) {
-                        experiments.push(elaborated);
+                    experiments.extend(checker.elaborate(item, false));
+                    let own = sweeps.iter().find(|sweep| sweep.experiment == declaration.name.text).filter(|_| member.is_none());
+                    for member in 1..own.map_or(1, |sweep| sweep.members.len() as u64) {
+                        let chosen = sweep::Chosen { experiment: Some(declaration.name.text.clone()), member };
+                        sweep::apply_sweeps(&mut checker, file, &written, Some(&chosen));
+                        others.extend(checker.elaborate(item, false));
                     }
                 }
                 ItemKind::Function(_) => checker.check_function(item),
@@ -218,7 +231,7 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
         }
     }
     let (sources, diagnostics) = checker.finish();
-    Checked { sources, diagnostics, experiments, names, resolved }
+    Checked { sources, diagnostics, experiments, names, sweeps, others, resolved }
 }
 
 /// Evaluates one experiment of a file as it is in training (`training = true`: with dropout) or in evaluation.
@@ -283,7 +296,9 @@ impl<'w> Checker<'w> {
 
     fn load(&mut self, path: &str, overrides: &[Override]) -> Option<usize> {
         let file = self.library.load_path(path)?;
-        overrides::apply_overrides(self, file, overrides);
+        let member = overrides::apply_overrides(self, file, overrides);
+        let written = std::rc::Rc::clone(&self.library.files[file].ast);
+        sweep::apply_sweeps(self, file, &written, member.as_ref());
         Some(file)
     }
 

@@ -3,13 +3,21 @@
 use mgx_diag::{Diagnostic, Span, nearest};
 
 use super::settings::{PREDICT_FIELDS, TRAIN_FIELDS};
+use super::sweep::{Chosen, SWEEP};
 use super::{Checker, Override};
-use crate::syntax::ast::{Arg, Body, Expr, ExprKind, FieldKind, File, Item, ItemKind, Name};
+use crate::syntax::ast::{Arg, Body, Expr, ExprKind, FieldKind, Item, ItemKind, Name};
 use crate::syntax::parse_expr;
 
-/// Puts values from the command line into the program's syntax.
-pub fn apply_overrides(checker: &mut Checker<'_>, file: usize, overrides: &[Override]) {
+/// Puts values from the command line into the program's syntax. Gives the member of sweeps that they choose.
+pub fn apply_overrides(checker: &mut Checker<'_>, file: usize, overrides: &[Override]) -> Option<Chosen> {
+    let mut member = None;
     for change in overrides {
+        // `sweep=3` and `NAME.sweep=3` are the member of a sweep, not values.
+        let (experiment, field) = change.path.split_once('.').map_or((None, change.path.as_str()), |(name, field)| (Some(name), field));
+        if let (SWEEP, Ok(number)) = (field, change.value.parse()) {
+            member = Some(Chosen { experiment: experiment.map(str::to_owned), member: number });
+            continue;
+        }
         let shown = format!("--set {}={}", change.path, change.value);
         let source = checker.library.sources.add("--set", &shown);
         let offset = "--set ".len() + change.path.len() + 1;
@@ -26,19 +34,24 @@ pub fn apply_overrides(checker: &mut Checker<'_>, file: usize, overrides: &[Over
             changed |= set_in_item(item, &segments, &value, path_span);
         }
         if !changed {
-            let mut diagnostic = Diagnostic::error("E0212", format!("there is nothing at `{}`", change.path)).label(path_span, "not found");
-            let known = settable_paths(&ast);
-            diagnostic = match nearest(&change.path, known.iter().map(String::as_str)) {
-                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-                None => diagnostic.help("name a field, or an option of a call: `train.batch_size=16`, `encoder.max_length=128`, `seed=1`"),
-            };
-            checker.report(diagnostic);
+            checker.report(nothing_at(&change.path, path_span, &ast.items));
         }
         checker.library.files[file].ast = std::rc::Rc::new(ast);
     }
+    member
 }
 
-fn set_in_item(item: &mut Item, segments: &[&str], value: &Expr, span: Span) -> bool {
+/// There is no such field; `span` names it.
+pub fn nothing_at(path: &str, span: Span, items: &[Item]) -> Diagnostic {
+    let diagnostic = Diagnostic::error("E0212", format!("there is nothing at `{path}`")).label(span, "not found");
+    match nearest(path, settable_paths(items).iter().map(String::as_str)) {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+        None => diagnostic.help("name a field, or an option of a call: `train.batch_size=16`, `encoder.max_length=128`, `seed=1`"),
+    }
+}
+
+/// Sets a value below a declaration; false if there is nothing at its path.
+pub fn set_in_item(item: &mut Item, segments: &[&str], value: &Expr, span: Span) -> bool {
     let own = segments.first() == Some(&item.name.text.as_str());
     match &mut item.kind {
         ItemKind::Experiment(body) => set_field(body, if own { &segments[1..] } else { segments }, &["seed", "precision"], value, span),
@@ -49,9 +62,9 @@ fn set_in_item(item: &mut Item, segments: &[&str], value: &Expr, span: Span) -> 
 }
 
 /// The paths that exist in a file, and the settings of its blocks that could, for suggestions.
-fn settable_paths(ast: &File) -> Vec<String> {
+fn settable_paths(items: &[Item]) -> Vec<String> {
     let mut paths = vec!["seed".to_owned(), "precision".to_owned()];
-    for item in &ast.items {
+    for item in items {
         let (body, prefix) = match &item.kind {
             ItemKind::Experiment(body) => (body, String::new()),
             ItemKind::Data(data) => (&data.body, format!("{}.", item.name.text)),

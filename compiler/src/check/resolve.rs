@@ -40,15 +40,19 @@ impl Edits<'_> {
     }
 
     fn body(&mut self, old: &Body, new: &Body) {
+        // Sweeps: a member has none.
+        for gone in old.fields.iter().filter(|field| !new.fields.iter().any(|other| other.name.span == field.name.span)) {
+            self.edits.push((gone.span.start, gone.span.end, String::new()));
+        }
         for field in &new.fields {
-            if self.is_given(field.name.span) {
+            let before = old.fields.iter().find(|other| other.name.span == field.name.span);
+            let Some(before) = before.filter(|_| !self.is_given(field.name.span)) else {
                 if let FieldKind::Value(value) = &field.kind {
                     let text = format!("  {} = {}\n", field.name.text, self.value_text(value));
                     self.edits.push((old.span.end - 1, old.span.end - 1, text));
                 }
                 continue;
-            }
-            let Some(before) = old.fields.iter().find(|other| other.name.span == field.name.span) else { continue };
+            };
             match (&before.kind, &field.kind) {
                 (FieldKind::Value(old), FieldKind::Value(new)) => self.expr(old, new),
                 (FieldKind::Block(old), FieldKind::Block(new)) => self.body(old, new),
@@ -58,7 +62,7 @@ impl Edits<'_> {
     }
 
     fn expr(&mut self, old: &Expr, new: &Expr) {
-        if self.is_given(new.span) {
+        if new.span != old.span {
             let text = self.value_text(new);
             self.edits.push((old.span.start, old.span.end, text));
             return;
@@ -101,8 +105,11 @@ impl Edits<'_> {
         self.edits.push((old.span.start, old.span.end, format!("\"{quoted}\"")));
     }
 
+    /// A value as it is written, wherever that is, with absolute paths.
     fn value_text(&self, value: &Expr) -> String {
-        self.sources.slice(value.span).to_owned()
+        let mut paths = Edits { edits: Vec::new(), ..*self };
+        paths.expr(value, value);
+        changed(self.sources.slice(value.span), value.span.start, paths.edits)
     }
 
     fn option_text(&self, arg: &Arg) -> String {
@@ -112,16 +119,21 @@ impl Edits<'_> {
         }
     }
 
-    fn apply(mut self) -> String {
-        let mut text = self.sources.text(self.file).to_owned();
-        // From the end, so that places stay true; insertions at one place in the order they were made.
-        self.edits.reverse();
-        self.edits.sort_by_key(|(from, ..)| std::cmp::Reverse(*from));
-        for (from, to, new) in self.edits {
-            text.replace_range(from as usize..to as usize, &new);
-        }
-        text
+    fn apply(self) -> String {
+        changed(self.sources.text(self.file), 0, self.edits)
     }
+}
+
+/// A text that begins at byte `start` of its file, with edits of the file.
+fn changed(text: &str, start: u32, mut edits: Vec<(u32, u32, String)>) -> String {
+    let mut text = text.to_owned();
+    // From the end, so that places stay true; insertions at one place in the order they were made.
+    edits.reverse();
+    edits.sort_by_key(|(from, ..)| std::cmp::Reverse(*from));
+    for (from, to, new) in edits {
+        text.replace_range((from - start) as usize..(to - start) as usize, &new);
+    }
+    text
 }
 
 /// The other file that a source of rows reads.

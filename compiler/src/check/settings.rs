@@ -5,6 +5,7 @@ use mgx_ir::graph::{DType, Graph, NodeId, Op, Output, Type};
 use mgx_ir::plan::{BatchSpec, EarlyStop, LogFormat, Monitor};
 
 use super::expr::Scope;
+use super::sweep::SWEEP;
 use super::value::{AxisRef, Env, Pending, Tensor, Value};
 use super::{Checker, Emission};
 use crate::syntax::ast::{Arg, Body, Expr, ExprKind, Field, FieldKind, ItemKind, MemberKind, ModuleRole, Name};
@@ -173,7 +174,7 @@ impl Checker<'_> {
 
     /// Reports blocks of an experiment that mean nothing, and settings without a block.
     pub fn known_blocks(&mut self, body: &Body) {
-        let known = ["train", "predict"];
+        let known = ["train", "predict", SWEEP];
         for field in &body.fields {
             let name = field.name.text.as_str();
             match &field.kind {

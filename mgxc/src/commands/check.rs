@@ -13,7 +13,7 @@ pub fn run(options: &CheckOptions) -> ExitCode {
         let (folder, name) = Folder::of(file);
         let mut checked = mgx_compiler::check::check(&folder, &name, &options.overrides);
         if checked.is_ok() {
-            for experiment in &checked.experiments {
+            for experiment in checked.experiments.iter().chain(&checked.others) {
                 checked.diagnostics.extend(super::prepare::check_weights(&folder, experiment));
                 checked.diagnostics.extend(super::prepare::check_tokenizers(experiment));
             }

@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::SplitSpec;
 use mgx_runtime::{Metrics, RunFolder};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::prepare::Prepared;
-use super::run::{RUNS, prepared, run_stages};
+use super::run::{Ended, RUNS, prepared, run_stages};
 use crate::cli::{RunOptions, Stage};
 use crate::report;
 
@@ -27,7 +27,7 @@ pub fn count(prepared: &Prepared) -> Option<u64> {
 }
 
 /// Runs all folds, one after another.
-pub fn run(options: &RunOptions, first: Prepared, count: u64) -> Result<ExitCode, Diagnostic> {
+pub fn run(options: &RunOptions, first: Prepared, count: u64) -> Result<Ended, Diagnostic> {
     if !matches!(options.stage, None | Some(Stage::Fit)) {
         return Err(Diagnostic::error("E0568", format!("the experiment has {count} folds, and this stage is of one of them"))
             .help("choose it with `--fold 0`, and its run with `--out RUN/fold-0`"));
@@ -39,7 +39,7 @@ pub fn run(options: &RunOptions, first: Prepared, count: u64) -> Result<ExitCode
         report::line(format_args!("fold {fold} of {count}"));
         let prepared = match next.take().map_or_else(|| prepared(options, Some(fold)), Ok) {
             Ok(prepared) => prepared,
-            Err(code) => return Ok(code),
+            Err(code) => return Ok(Ended { code, test: Map::new() }),
         };
         let out = folder.join(format!("fold-{fold}"));
         // Of an interrupted run later folds have not begun.
@@ -47,15 +47,13 @@ pub fn run(options: &RunOptions, first: Prepared, count: u64) -> Result<ExitCode
         let done = run_stages(&own, prepared, Some(&out))?;
         if done.code != ExitCode::SUCCESS {
             report::note(format_args!("to go on with all folds, name `{}` by --out with --resume, without --fold", folder.display()));
-            return Ok(done.code);
+            return Ok(Ended { code: done.code, test: Map::new() });
         }
         tests.extend(done.test);
     }
-    if tests.len() as u64 == count {
-        summarize(&tests, &folder)?;
-    }
+    let test = if tests.len() as u64 == count { summarize(&tests, &folder)? } else { Map::new() };
     report::line(format_args!("all folds are in {}", folder.display()));
-    Ok(ExitCode::SUCCESS)
+    Ok(Ended { code: ExitCode::SUCCESS, test })
 }
 
 /// The folder of all folds: `--out`, or a new one.
@@ -68,13 +66,15 @@ fn folder(options: &RunOptions, prepared: &Prepared) -> Result<PathBuf, Diagnost
     }
 }
 
-/// Prints and writes mean and standard deviation (of a sample) of each metric over the folds.
-fn summarize(tests: &[Metrics], folder: &std::path::Path) -> Result<(), Diagnostic> {
+/// Prints and writes mean and standard deviation (of a sample) of each metric over the folds. Gives the means.
+fn summarize(tests: &[Metrics], folder: &std::path::Path) -> Result<Map<String, Value>, Diagnostic> {
     let names: Vec<String> = tests.first().map(|metrics| metrics.to_json().keys().cloned().collect()).unwrap_or_default();
     let mut table = BTreeMap::new();
+    let mut means = Map::new();
     for name in &names {
         let values: Vec<f64> = tests.iter().filter_map(|metrics| metrics.get(name)).collect();
         let (mean, deviation) = moments(&values);
+        means.insert(name.clone(), mean.into());
         table.insert(name.clone(), json!({ "mean": mean, "sd": deviation, "folds": values }));
         let each: Vec<String> = values.iter().map(|value| format!("{value:.4}")).collect();
         report::line(format_args!("test {name}: {mean:.4} ± {deviation:.4}  ({})", each.join(", ")));
@@ -83,7 +83,8 @@ fn summarize(tests: &[Metrics], folder: &std::path::Path) -> Result<(), Diagnost
     mgx_data::write_atomically(&folder.join(FOLDS), |file| {
         serde_json::to_writer_pretty(&mut *file, &text)?;
         writeln!(file)
-    })
+    })?;
+    Ok(means)
 }
 
 fn moments(values: &[f64]) -> (f64, f64) {

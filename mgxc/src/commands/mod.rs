@@ -8,3 +8,4 @@ pub mod prepare;
 pub mod report;
 pub mod resources;
 pub mod run;
+pub mod sweeps;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use mgx_compiler::check::{Elaborated, Override, check, elaborate};
+use mgx_compiler::check::{Elaborated, Override, Sweep, check, elaborate};
 use mgx_compiler::plan;
 use mgx_diag::{Diagnostic, Label, SourceMap};
 use mgx_ir::plan::{DataSpec, Plan, SplitSpec, WeightsSpec};
@@ -24,6 +24,8 @@ pub struct Prepared {
     pub resolved: String,
     pub plan: Plan,
     pub data: Data,
+    /// The sweep that it is a member of.
+    pub sweep: Option<Sweep>,
 }
 
 impl Prepared {
@@ -75,7 +77,7 @@ pub fn prepare(
     if !checked.is_ok() {
         return Err(ExitCode::FAILURE);
     }
-    let (sources, resolved) = (checked.sources, checked.resolved);
+    let (sources, resolved, sweeps) = (checked.sources, checked.resolved, checked.sweeps);
     let mut evaluation =
         choose(checked.experiments, &checked.names, experiment, file).map_err(|diagnostic| report::fail(&diagnostic, &sources))?;
     let training = if evaluation.train.is_some() && labels == Labels::Needed {
@@ -90,6 +92,7 @@ pub fn prepare(
     if let Some(fold) = fold {
         choose_fold(&mut evaluation.data, fold).map_err(fail)?;
     }
+    let sweep = sweeps.into_iter().find(|sweep| sweep.experiment == evaluation.name);
     let inputs = if labels == Labels::Needed { evaluation.inputs.clone() } else { evaluation.prediction_inputs() };
     let source = DataSource {
         data: &evaluation.data,
@@ -103,7 +106,7 @@ pub fn prepare(
     report::print(data.warnings(), &sources);
     warn_truncated(&data, &sources);
     let plan = plan::build(&evaluation, training.as_ref(), &data.capacity(evaluation.batch)).map_err(fail)?;
-    Ok(Prepared { sources, folder: world.root, hub: world.hub, experiment: evaluation, resolved, plan, data })
+    Ok(Prepared { sources, folder: world.root, hub: world.hub, experiment: evaluation, resolved, plan, data, sweep })
 }
 
 /// Makes a fold the one that is tested.

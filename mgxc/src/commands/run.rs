@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use mgx_compiler::check::Override;
 use mgx_data::Part;
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::Plan;
 use mgx_runtime::{FitReport, Interrupt, Metrics, ProgressMode, RunFolder, Session, Settings, Stop, Strictness};
+use serde_json::{Map, Value};
 
 use super::prepare::{Labels, Prepared, prepare};
-use super::{folds, resources};
+use super::{folds, resources, sweeps};
 use crate::cache::cache;
 use crate::cli::{RunOptions, Stage};
 use crate::report;
@@ -27,17 +29,39 @@ pub fn run(options: &RunOptions) -> ExitCode {
         Err(code) => return code,
     };
     let sources = prepared.sources.clone();
-    let result = match folds::count(&prepared) {
-        Some(count) if options.fold.is_none() => folds::run(options, prepared, count),
-        _ => run_stages(options, prepared, options.out.as_deref()).map(|done| done.code),
+    let result = match prepared.sweep.clone() {
+        Some(sweep) if options.member.is_none() => sweeps::run(options, prepared, &sweep),
+        None if options.member.is_some() => Err(Diagnostic::error("E0217", format!("`{}` is no sweep", prepared.plan.name))
+            .help("leave out `--member`, or write `sweep { seed = [0, 1, 2] }` in the experiment")),
+        _ => run_one(options, prepared).map(|done| done.code),
     };
     result.unwrap_or_else(|diagnostic| report::fail(&diagnostic, &sources))
 }
 
-/// The experiment, with one of its folds if it has some.
+/// The experiment, with one of its folds if it has some, and the member of its sweep that the options name.
 pub fn prepared(options: &RunOptions, fold: Option<u64>) -> Result<Prepared, ExitCode> {
     let labels = if options.stage == Some(Stage::Predict) { Labels::Ignored } else { Labels::Needed };
-    prepare(&options.file, options.experiment.as_deref(), &options.overrides, labels, fold)
+    let overrides: Vec<Override> =
+        options.overrides.iter().cloned().chain(options.member.map(|member| sweeps::choice(options.experiment.as_ref(), member))).collect();
+    prepare(&options.file, options.experiment.as_deref(), &overrides, labels, fold)
+}
+
+/// How an experiment, or all folds of it, ended.
+pub struct Ended {
+    pub code: ExitCode,
+    /// The metrics of the test part, where it was evaluated; their means over the folds.
+    pub test: Map<String, Value>,
+}
+
+/// Runs one experiment: all of its folds if it has some and none is chosen.
+pub fn run_one(options: &RunOptions, prepared: Prepared) -> Result<Ended, Diagnostic> {
+    match folds::count(&prepared) {
+        Some(count) if options.fold.is_none() => folds::run(options, prepared, count),
+        _ => {
+            let done = run_stages(options, prepared, options.out.as_deref())?;
+            Ok(Ended { code: done.code, test: done.test.map(|test| test.to_json()).unwrap_or_default() })
+        }
+    }
 }
 
 /// How a run ended.
@@ -186,9 +210,10 @@ fn print_fit(report: &FitReport) {
 fn print_interrupted(options: &RunOptions, report: &FitReport, run: &RunFolder) {
     let file = options.file.display();
     let sets: String = options.overrides.iter().map(|change| format!(" --set {}={}", change.path, change.value)).collect();
+    let member = options.member.map_or_else(String::new, |member| format!(" --member {member}"));
     let fold = options.fold.map_or_else(String::new, |fold| format!(" --fold {fold}"));
     report::note(format_args!(
-        "stopped after step {}; go on with: mgxc run {file}{sets}{fold} --out {} --resume",
+        "stopped after step {}; go on with: mgxc run {file}{sets}{member}{fold} --out {} --resume",
         report.steps,
         run.path().display()
     ));

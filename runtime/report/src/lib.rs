@@ -18,8 +18,9 @@ use mgx_diag::Diagnostic;
 
 pub use record::Record;
 
-/// Folders below a given one in which runs are looked for: `runs`, the experiment, its number, and a fold.
-const DEPTH: usize = 4;
+/// Folders below a given one in which runs are looked for: `runs`, the experiment, its number, a member of a
+/// sweep, and a fold.
+const DEPTH: usize = 5;
 const PLAN: &str = "plan.json";
 
 /// The runs in some folders, each a run or a folder with runs in it (`runs/splice_sites`), in the order of their names.
