@@ -7,7 +7,7 @@ use std::path::Path;
 
 use mgx_data::{InputBuilder, Part, Split, Table, Truncation, capacity, cost, split};
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{BatchSpec, ColumnKind, DataSpec, InputSource, InputSpec, LengthSpec, TokenizerSpec};
+use mgx_ir::plan::{BatchSpec, ColumnSpec, DataSpec, InputSource, InputSpec, LengthSpec, TokenizerSpec};
 
 /// What is to be read, in the words of a plan.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub struct DataSource<'a> {
     pub inputs: &'a [InputSpec],
     /// The folder of the experiment's file, where relative paths start.
     pub folder: &'a Path,
-    /// Without labels, class and real columns are not read and need not be there (prediction).
+    /// Without labels, class and real columns that no input needs are not read and need not be there (prediction).
     pub labels: bool,
 }
 
@@ -40,12 +40,10 @@ impl Data {
     /// # Errors
     /// Those of `mgx-data`: E0510 to E0534.
     pub fn read(source: &DataSource) -> Result<Self, Diagnostic> {
-        let wanted = |kind: &ColumnKind| source.labels || !kind.is_label();
-        let tables: Vec<Table> = source
-            .data
-            .iter()
-            .map(|spec| Table::read_columns(spec, source.folder, |column| wanted(&column.kind)))
-            .collect::<Result<_, _>>()?;
+        let is_input = |column: &ColumnSpec| source.inputs.iter().any(|input| input.source.column() == Some(&column.name));
+        let wanted = |column: &ColumnSpec| source.labels || !column.kind.is_label() || is_input(column);
+        let tables: Vec<Table> =
+            source.data.iter().map(|spec| Table::read_columns(spec, source.folder, wanted)).collect::<Result<_, _>>()?;
         let builder = InputBuilder::new(source.tokenizers, source.lengths, source.inputs, &tables)?;
         let main = main_table(source.lengths, source.inputs);
         let missing =
@@ -104,7 +102,9 @@ impl Data {
     /// The candidates for the largest batch (lengths of each sample, by `LengthId`), for which a plan has memory. Those of
     /// [`mgx_data::capacity`]; inputs that are equally long for all rows count in a token budget too.
     pub fn capacity(&self, spec: BatchSpec) -> Vec<Vec<Vec<u64>>> {
-        let lengths = self.inputs.all_lengths();
+        // A batch of training may have all copies of its longest row.
+        let copies = usize::try_from(self.inputs.copies()).unwrap_or(usize::MAX);
+        let lengths: Vec<Vec<u64>> = self.inputs.all_lengths().into_iter().flat_map(|row| std::iter::repeat_n(row, copies)).collect();
         let ragged = lengths.first().is_some_and(|lengths| !lengths.is_empty());
         match spec {
             BatchSpec::Tokens(budget) if !ragged => capacity(&lengths, BatchSpec::Samples((budget / self.fixed_tokens.max(1)).max(1))),

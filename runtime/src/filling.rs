@@ -72,8 +72,18 @@ struct Filler {
 }
 
 impl Filler {
-    fn is_masked(&self, mask: i32) -> bool {
-        self.row.masks.iter().any(|token| self.row.ids[token.place as usize] == mask)
+    /// Are there masks that were not filled in? One that became a mask again was.
+    fn is_masked(&self) -> bool {
+        self.row.masks.iter().any(|token| token.step == 0)
+    }
+
+    /// For each token whether it is a mask that was not filled in.
+    fn hidden(&self) -> Vec<i32> {
+        let mut hidden = vec![0; self.row.ids.len()];
+        for token in self.row.masks.iter().filter(|token| token.step == 0) {
+            hidden[token.place as usize] = 1;
+        }
+        hidden
     }
 }
 
@@ -109,15 +119,15 @@ impl<'p> Filling<'p> {
 
     /// Which samples have a mask.
     pub fn masked(&self) -> Vec<bool> {
-        self.samples.iter().map(|sample| sample.is_masked(self.spec.mask)).collect()
+        self.samples.iter().map(|sample| sample.is_masked()).collect()
     }
 
-    /// Takes the scores of a step: those of all tokens of the vocabulary at each token, one token after another. Gives the ids for the next step, if there is
-    /// one.
+    /// Takes the scores of a step: those of all tokens of the vocabulary at each token, one token after another. Puts the tokens of the next step into the
+    /// batch; `false` if there is none.
     ///
     /// # Errors
     /// E0941 if there are not as many scores.
-    pub fn step(&mut self, scores: &InputData) -> Result<Option<InputData>, Diagnostic> {
+    pub fn step(&mut self, scores: &InputData, batch: &mut Batch) -> Result<bool, Diagnostic> {
         let tokens: usize = self.samples.iter().map(|sample| sample.row.ids.len()).sum();
         let InputData::F32(scores) = scores else { return Err(fault("tokens are chosen by whole numbers")) };
         let width = scores.len() / tokens.max(1);
@@ -133,9 +143,14 @@ impl<'p> Filling<'p> {
             fill(sample, own, width, self.spec, (self.done, derive(key, sample.key)));
         }
         if self.done >= self.spec.steps || !self.masked().contains(&true) {
-            return Ok(None);
+            return Ok(false);
         }
-        Ok(Some(InputData::I32(self.samples.iter().flat_map(|sample| sample.row.ids.iter().copied()).collect())))
+        let ids = self.samples.iter().flat_map(|sample| sample.row.ids.iter().copied()).collect();
+        batch.inputs.insert(self.spec.input.clone(), InputData::I32(ids));
+        if let Some(hidden) = batch.inputs.get_mut(&self.spec.hidden) {
+            *hidden = InputData::I32(self.samples.iter().flat_map(Filler::hidden).collect());
+        }
+        Ok(true)
     }
 
     /// Puts what was filled in at the places of the samples among all rows.
@@ -152,7 +167,7 @@ impl<'p> Filling<'p> {
 fn fill(sample: &mut Filler, scores: &[f32], width: usize, spec: &FillSpec, (step, key): (u64, u64)) {
     let FilledRow { ids, masks } = &mut sample.row;
     let mut open: Vec<(f32, usize, i32)> = Vec::new();
-    for (number, token) in masks.iter_mut().enumerate().filter(|(_, token)| ids[token.place as usize] == spec.mask) {
+    for (number, token) in masks.iter_mut().enumerate().filter(|(_, token)| token.step == 0) {
         let own = &scores[token.place as usize * width..][..width];
         let allowed = || own.iter().zip(0..).filter(|(_, id)| !spec.never.contains(id)).map(|(score, id)| (id, *score));
         token.best = greatest(allowed(), spec.best.max(1) as usize);
@@ -210,7 +225,18 @@ mod tests {
     const MASK: i32 = 1;
 
     fn spec(steps: u64) -> FillSpec {
-        FillSpec { input: "ids".into(), target: None, tokenizer: 0, mask: MASK, steps, best: 2, sample: false, never: vec![0, 1], seed: 3 }
+        FillSpec {
+            input: "ids".into(),
+            hidden: "ids.hidden".into(),
+            target: None,
+            tokenizer: 0,
+            mask: MASK,
+            steps,
+            best: 2,
+            sample: false,
+            never: vec![0, 1],
+            seed: 3,
+        }
     }
 
     fn filler(ids: &[i32], spec: &FillSpec) -> Filler {
@@ -233,7 +259,7 @@ mod tests {
         assert_eq!(sample.row.masks.iter().map(|token| token.step).collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!(sample.row.masks[1].best, [(3, 0.5), (2, 0.1)]);
         assert_eq!(sample.row.masks[2].best, [(2, 0.5), (3, 0.5)]);
-        assert!(sample.is_masked(MASK));
+        assert!(sample.is_masked());
     }
 
     #[test]
@@ -264,9 +290,9 @@ mod tests {
         let run = |rows: &[u64]| {
             let samples = rows.iter().map(|row| Sample { key: *row, lengths: vec![20] }).collect();
             let ids = InputData::I32(vec![1; 20 * rows.len()]);
-            let batch = Batch { samples, inputs: [("ids".to_owned(), ids)].into(), random: 0 };
+            let mut batch = Batch { samples, inputs: [("ids".to_owned(), ids)].into(), random: 0 };
             let mut filling = Filling::new(&spec, &plan_inputs, &batch).unwrap();
-            while filling.step(&scores(20 * rows.len())).unwrap().is_some() {}
+            while filling.step(&scores(20 * rows.len()), &mut batch).unwrap() {}
             filling.samples.into_iter().map(|sample| sample.row).collect::<Vec<_>>()
         };
         let together = run(&[4, 5]);

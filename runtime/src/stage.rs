@@ -142,9 +142,11 @@ impl Session {
                     losses.resize(losses.len().max(step + 1), vec![Loss::default(); rows.len()]);
                     take_losses(&mut losses[step], &value(LOSS)?, weights.as_ref(), counted.as_deref(), &batch_places)?;
                 }
-                let (Some(state), Some((name, spec))) = (&mut state, &filling) else { break };
-                let Some(ids) = state.step(&value(name)?)? else { break };
-                batch.inputs.insert(spec.input.clone(), ids);
+                let (Some(state), Some((name, _))) = (&mut state, &filling) else { break };
+                let scores = value(name)?;
+                if !state.step(&scores, &mut batch)? {
+                    break;
+                }
             }
             if let (Some(state), Some(filled)) = (state, &mut filled) {
                 state.finish(&batch_places, filled);

@@ -87,6 +87,15 @@ fn interrupted_masked_training_ends_with_the_same_bits() {
     assert!(report.valid.unwrap().loss < first.loss, "it learns which letters there are");
 }
 
+/// So does the noise of each copy of a row.
+#[test]
+fn interrupted_diffusion_ends_with_the_same_bits() {
+    let text = masked_language_model(&TRAIN.replace("batch_size = 6", "batch_size = 18"));
+    let text = text.replace("mask_tokens()", "noise_tokens(copies = 3)");
+    let text = text.replace("masked_lm(values, table.sequence)", "diffusion(values, table.sequence, steps = 2)");
+    same_bits(&text.replace("std::tasks::masked_lm", "std::tasks::diffusion"));
+}
+
 fn same_bits(text: &str) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();

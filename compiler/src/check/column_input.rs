@@ -231,6 +231,46 @@ impl Checker<'_> {
         inputs
     }
 
+    /// `encoder.head`: a part of a backbone that has read its column, for a second use.
+    pub fn backbone_part(&mut self, backbone: &PendingBackbone, name: &Name, base_span: Span) -> Value {
+        let applied = backbone.applied.borrow().clone();
+        match applied {
+            Some(applied) => self.member(&Value::Part(Rc::clone(&applied.instance)), name, base_span),
+            None => {
+                let diagnostic = Diagnostic::error("E0306", "a backbone has parts once it has read a column");
+                let diagnostic = diagnostic.label(name.span, "asked for here").label(base_span, "has read none yet");
+                self.report(diagnostic.help("write it below `table.column |> backbone`"));
+                Value::Error
+            }
+        }
+    }
+
+    /// The numbers of a column that flow into a part: f[column], an axis of 1 for one number.
+    pub fn numbers_input(&mut self, column: &Column) -> Option<Tensor> {
+        let table = &self.experiment.tables[column.data].spec;
+        let spec = &table.columns[column.column];
+        let (name, own, data) = (format!("{}.{}.numbers", table.name, spec.name), spec.name.clone(), column.data as u32);
+        let (width, source) = match spec.kind {
+            ColumnKind::Real => (1, InputSource::Real { data, column: own.clone() }),
+            ColumnKind::Reals { count, .. } => (count, InputSource::Numbers { data, column: own.clone(), width: count }),
+            _ => return None,
+        };
+        let is_one = matches!(source, InputSource::Real { .. });
+        if let Some((_, known)) = self.experiment.number_inputs.iter().find(|(other, _)| *other == name) {
+            return Some(known.clone());
+        }
+        self.experiment.inputs.push(InputSpec { name: name.clone(), source });
+        let axis = self.new_axis(&own, Size::constant(width as i64));
+        let numbers = if is_one {
+            let number = self.emit(Op::Input { name: name.clone() }, &[], DType::F32, Vec::new(), true);
+            self.emit(Op::Broadcast, &[&number], DType::F32, vec![axis], true)
+        } else {
+            self.emit(Op::Input { name: name.clone() }, &[], DType::F32, vec![axis], true)
+        };
+        self.experiment.number_inputs.push((name, numbers.clone()));
+        Some(numbers)
+    }
+
     /// The token ids of a column: an input of the graph, i[seq].
     fn token_input(
         &mut self,

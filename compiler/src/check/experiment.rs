@@ -34,6 +34,10 @@ pub struct ExperimentState {
     pub inputs: Vec<InputSpec>,
     /// The inputs that are token ids of a column.
     pub token_inputs: Vec<TokenInput>,
+    /// How often training uses each row in an epoch, and where that is said.
+    pub copies: Option<(u64, Span)>,
+    /// Columns of numbers that flow into parts, by the name of the input.
+    pub number_inputs: Vec<(String, Tensor)>,
     pub networks: Vec<Network>,
     pub adapters: Vec<Adapter>,
     /// Statistics of the training labels, each with the state that holds it.
@@ -311,7 +315,14 @@ impl Checker<'_> {
     }
 
     /// An adapter learns the sizes that it was not given from its input.
-    pub fn apply_module(&mut self, pending: &Rc<Pending>, inputs: Vec<(Value, Span)>, span: Span) -> Value {
+    pub fn apply_module(&mut self, pending: &Rc<Pending>, mut inputs: Vec<(Value, Span)>, span: Span) -> Value {
+        for (value, _) in &mut inputs {
+            if let Value::Column(column) = value
+                && let Some(numbers) = self.numbers_input(column)
+            {
+                *value = Value::Tensor(numbers);
+            }
+        }
         let handle = self.library.item(pending.item);
         let ItemKind::Module(module) = &handle.kind else { return Value::Error };
         let existing = pending.instance.borrow().clone();

@@ -254,6 +254,7 @@ impl Checker<'_> {
                 env.vars.iter().map(|(name, _)| name.clone()).collect()
             }
             Value::Table(table) => return self.column(*table, name),
+            Value::Backbone(backbone) => return self.backbone_part(backbone, name, base_span),
             Value::Error => return Value::Error,
             other => {
                 let mut diagnostic = Diagnostic::error("E0306", format!("{} has no parts", other.describe()))

@@ -72,6 +72,7 @@ impl Checker<'_> {
         let known = |input: &String| self.experiment.inputs.iter().any(|other| other.name == *input);
         let target = targets.iter().map(|(_, column)| tokens.target_name(column)).find(known);
         let spec = FillSpec {
+            hidden: tokens.hidden_name(),
             input: tokens.name,
             target,
             tokenizer: tokens.tokenizer as u32,

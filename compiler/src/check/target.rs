@@ -130,13 +130,17 @@ impl Checker<'_> {
             let source = InputSource::PairLabels { data, column: spec.name.clone(), range };
             return Some((spec.name.clone(), self.label_input(column, source, DType::I32, vec![left, right])));
         }
+        let own = spec.name.clone();
+        if let ([], ColumnKind::Real) = (&axes[..], &spec.kind) {
+            let source = InputSource::Real { data, column: own.clone() };
+            return Some((own, self.label_input(column, source, DType::F32, Vec::new())));
+        }
         let (positions, axis) = match (&axes[..], has) {
             ([axis], _) => (None, *axis),
             ([positions, axis], LabelType::TokenClass) => (Some(*positions), *axis),
             _ => return self.wrong_axes(param, "one axis, such as `class[classes]`"),
         };
         self.check_width(column, &spec, param, axis)?;
-        let own = spec.name.clone();
         let tensor = match &spec.kind {
             ColumnKind::Class { names } => {
                 self.axes[axis.0 as usize].classes = Some(AxisClasses { names: Rc::new(names.clone()), several: false });

@@ -31,6 +31,11 @@ impl TokenInput {
     pub fn target_name(&self, column: &str) -> String {
         format!("{}.{column}.target", self.name)
     }
+
+    /// The name of the input of what is hidden.
+    pub fn hidden_name(&self) -> String {
+        format!("{}.hidden", self.name)
+    }
 }
 
 impl Checker<'_> {
@@ -47,6 +52,7 @@ impl Checker<'_> {
             rate: masking.rate,
             keep: masking.keep,
             random: masking.random,
+            copies: masking.copies,
             mask,
             special: spec.special_tokens(),
             vocabulary: spec.vocabulary.len() as u32,
@@ -59,29 +65,46 @@ impl Checker<'_> {
         self.experiment.token_inputs.iter().find(|tokens| tokens.axis == axis || tokens.axis == root).cloned()
     }
 
-    /// `masked(seq)`: which tokens along an axis are hidden from the network: those that were chosen where the column is masked, else those that are masks.
-    pub fn masked(&mut self, axis: AxisRef, place: Span) -> Option<Tensor> {
+    /// `noise_level(seq)`: the share of the tokens along an axis that were to be hidden by noise, f[]; 1 where none was drawn.
+    pub fn noise_level(&mut self, axis: AxisRef, place: Span) -> Option<Tensor> {
         let Some(tokens) = self.tokens_along(axis) else {
             self.no_tokens(axis, place);
             return None;
         };
-        let found = match tokens.masking {
-            Some(masking) => {
+        let Some(masking) = tokens.masking.filter(|masking| masking.copies.is_some()) else {
+            return Some(self.constant(1.0, DType::F32));
+        };
+        let name = format!("{}.level", tokens.name);
+        let source = InputSource::NoiseLevel { of: Box::new(tokens.source), masking };
+        self.add_input(&name, source);
+        Some(self.emit(Op::Input { name }, &[], DType::F32, Vec::new(), true))
+    }
+
+    /// `masked(seq)`: which tokens along an axis are hidden from the network: those that were chosen where `mask_tokens` chose, else those that are masks and
+    /// are not filled in yet.
+    pub fn masked(&mut self, axis: AxisRef, place: Span) -> Option<Tensor> {
+        let Some(mut tokens) = self.tokens_along(axis) else {
+            self.no_tokens(axis, place);
+            return None;
+        };
+        let found = match tokens.masking.take() {
+            Some(masking) if masking.copies.is_none() => {
                 let name = format!("{}.chosen", tokens.name);
                 let source = InputSource::Chosen { of: Box::new(tokens.source), masking };
                 let chosen = self.token_labels(&name, source, tokens.axis);
                 self.cast(&chosen, DType::Bool)
             }
-            None => match self.experiment.tokenizers[tokens.tokenizer].mask() {
-                Some(mask) => {
-                    let mask = self.constant(f64::from(mask), DType::I32);
-                    self.binary(BinaryOp::Eq, &tokens.ids, &mask)
-                }
-                None => {
-                    let none = self.constant(-1.0, DType::I32);
-                    self.binary(BinaryOp::Eq, &tokens.ids, &none)
-                }
-            },
+            masking => {
+                let name = tokens.hidden_name();
+                // A tokenizer without a mask has a number for it that no token has.
+                let mask = self.experiment.tokenizers[tokens.tokenizer].mask().unwrap_or(-1);
+                let read = match masking {
+                    Some(masking) => InputSource::Masked { of: Box::new(tokens.source), masking },
+                    None => tokens.source,
+                };
+                let hidden = self.token_labels(&name, InputSource::Hidden { of: Box::new(read), mask }, tokens.axis);
+                self.cast(&hidden, DType::Bool)
+            }
         };
         Some(if tokens.axis == axis { found } else { self.rename(&found, &[(tokens.axis, axis)]) })
     }
@@ -145,9 +168,13 @@ impl Checker<'_> {
 
     /// An input of the graph with a whole number for each token.
     fn token_labels(&mut self, name: &str, source: InputSource, axis: AxisRef) -> Tensor {
+        self.add_input(name, source);
+        self.emit(Op::Input { name: name.to_owned() }, &[], DType::I32, vec![axis], true)
+    }
+
+    fn add_input(&mut self, name: &str, source: InputSource) {
         if !self.experiment.inputs.iter().any(|input| input.name == name) {
             self.experiment.inputs.push(InputSpec { name: name.to_owned(), source });
         }
-        self.emit(Op::Input { name: name.to_owned() }, &[], DType::I32, vec![axis], true)
     }
 }

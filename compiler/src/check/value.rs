@@ -65,12 +65,14 @@ pub struct Column {
     pub masking: Option<Masking>,
 }
 
-/// `mask_tokens(column, rate = 0.15, keep = 0.1, random = 0.1)`.
+/// `mask_tokens(column, rate = 0.15, keep = 0.1, random = 0.1)`, or `noise_tokens(column, copies = 10)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Masking {
     pub rate: f64,
     pub keep: f64,
     pub random: f64,
+    /// The share is drawn, and every row is used so many times in an epoch.
+    pub copies: Option<u64>,
     pub span: Span,
 }
 

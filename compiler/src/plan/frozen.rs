@@ -29,7 +29,12 @@ pub(super) fn part(evaluation: &Elaborated, training: &Elaborated, memory: &Lowe
     let param = |id: ParamId| !training.params[id.0 as usize].trainable && !changed(id);
     let drawn = |name: &str| {
         let source = training.inputs.iter().find(|input| input.name == name).map(|input| &input.source);
-        source.is_none_or(|source| matches!(source, InputSource::Masked { .. } | InputSource::Chosen { .. }))
+        source.is_none_or(|source| {
+            matches!(
+                source,
+                InputSource::Masked { .. } | InputSource::Chosen { .. } | InputSource::Hidden { .. } | InputSource::NoiseLevel { .. }
+            )
+        })
     };
     let (evaluated, trained) = (whole(evaluation), whole(training));
     let mut frozen = split_frozen(&evaluated, &trained, &Fixed { param: &param, input: &|name| !drawn(name) })?;

@@ -362,6 +362,10 @@ pub struct MaskSpec {
     pub keep: f64,
     /// The share of those chosen that become a random token, of all that are not special.
     pub random: f64,
+    /// Noise: instead of `rate` a share is drawn between 0.001 and 1, of the `c`-th of so many copies of a row (training uses as many) in the `c`-th of as many equal
+    /// parts of that range.
+    #[serde(default)]
+    pub copies: Option<u64>,
     /// What the others become.
     pub mask: i32,
     /// Tokens that are never chosen, nor taken for a random one.
@@ -382,6 +386,10 @@ pub enum InputSource {
     Masked { of: Box<InputSource>, masking: MaskSpec },
     /// For each token of an input of token ids whether it was chosen when that was masked: I32, 0 or 1.
     Chosen { of: Box<InputSource>, masking: MaskSpec },
+    /// For each token of an input of token ids whether it is the mask, and is not filled in yet: I32, 0 or 1.
+    Hidden { of: Box<InputSource>, mask: i32 },
+    /// The share of a row's tokens that was drawn when an input of token ids was masked by noise: F32, no axes.
+    NoiseLevel { of: Box<InputSource>, masking: MaskSpec },
     /// The counts of all genes of a tokenizer's list, as many as `genes`: F32.
     AllCounts { data: u32, column: String, tokenizer: u32, genes: u64 },
     /// For each token of this length its count (0 for tokens that are no genes): F32.
@@ -460,7 +468,7 @@ impl InputSource {
     pub fn elements(&self, lengths: &[u64]) -> u64 {
         let tokens = |length: &LengthId| lengths.get(length.0 as usize).copied().unwrap_or(0);
         match self {
-            Self::Masked { of, .. } | Self::Chosen { of, .. } => of.elements(lengths),
+            Self::Masked { of, .. } | Self::Chosen { of, .. } | Self::Hidden { of, .. } => of.elements(lengths),
             Self::Tokens { length }
             | Self::TokensAlong { length, .. }
             | Self::TokenCounts { length }
@@ -472,14 +480,35 @@ impl InputSource {
             Self::TokenLabels { range, .. } => range.positions(lengths),
             Self::PairLabels { range, .. } => range.positions(lengths).pow(2),
             Self::Numbers { width, .. } => *width,
-            Self::Class { .. } | Self::Real { .. } => 1,
+            Self::Class { .. } | Self::Real { .. } | Self::NoiseLevel { .. } => 1,
+        }
+    }
+
+    /// The column that it names, if it does not follow from a length.
+    pub fn column(&self) -> Option<&String> {
+        match self {
+            Self::Masked { of, .. } | Self::Chosen { of, .. } | Self::Hidden { of, .. } | Self::NoiseLevel { of, .. } => of.column(),
+            Self::TokensAlong { column, .. }
+            | Self::FixedTokens { column, .. }
+            | Self::AllCounts { column, .. }
+            | Self::Class { column, .. }
+            | Self::Real { column, .. }
+            | Self::TokenLabels { column, .. }
+            | Self::PairLabels { column, .. }
+            | Self::Numbers { column, .. } => Some(column),
+            Self::Tokens { .. }
+            | Self::TokenCounts { .. }
+            | Self::TokenTotals { .. }
+            | Self::TokenCells { .. }
+            | Self::TokenPlaces { .. }
+            | Self::TokenStructures { .. } => None,
         }
     }
 
     /// The table that it reads, where it does not follow from a length.
     pub fn data(&self) -> Option<u32> {
         match self {
-            Self::Masked { of, .. } | Self::Chosen { of, .. } => of.data(),
+            Self::Masked { of, .. } | Self::Chosen { of, .. } | Self::Hidden { of, .. } | Self::NoiseLevel { of, .. } => of.data(),
             Self::Tokens { .. }
             | Self::TokensAlong { .. }
             | Self::TokenPlaces { .. }

@@ -141,6 +141,8 @@ pub struct StructureOutput {
 pub struct FillSpec {
     /// The input of token ids.
     pub input: String,
+    /// The input of what is hidden, where the program reads it.
+    pub hidden: String,
     /// The input of the tokens that are true, where the task has them (-1 where they are not known).
     pub target: Option<String>,
     /// Index in `Plan::tokenizers`.

@@ -3,7 +3,6 @@
 //! All rows are tokenised ahead on all cores and kept in the narrowest integers that hold the vocabulary, so that making a batch is
 //! copying, and the lengths of all rows are known before the first batch is formed.
 
-use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use mgx_ir::plan::{
 
 use crate::alignment::AlignmentColumn;
 use crate::genes::GeneColumn;
-use crate::masking::mask;
+use crate::masking::{Key, mask, share};
 use crate::table::{Column, Contacts, NO_LABEL, Numbers, Table, TokenLabels, Values};
 use crate::tokenizer::Tokenizer;
 
@@ -73,7 +72,8 @@ enum Source {
     Length(usize),
     Fixed(TokenColumn),
     Along(TokenColumn),
-    Masked { of: Box<Source>, masking: MaskSpec, chosen: bool },
+    Masked { of: Box<Source>, masking: MaskSpec, wanted: OfMasked },
+    Hidden { of: Box<Source>, mask: i32 },
     AllCounts(Arc<GeneColumn>, u64),
     TokenCounts(Arc<GeneColumn>),
     TokenTotals(Arc<GeneColumn>),
@@ -85,6 +85,14 @@ enum Source {
     Numbers(Numbers),
     TokenLabels(TokenLabels, TokenRange),
     PairLabels(Contacts, TokenRange),
+}
+
+/// What is wanted of tokens that are masked.
+#[derive(Clone, Copy, Debug)]
+enum OfMasked {
+    Ids,
+    Chosen,
+    Level,
 }
 
 impl InputBuilder {
@@ -155,13 +163,18 @@ impl InputBuilder {
         let mut warnings: Vec<Diagnostic> = encoded.iter().flat_map(|(_, genes)| genes.warnings.clone()).collect();
         let mut sources = Vec::with_capacity(inputs.len());
         for input in inputs {
-            let (plain, masked) = match &input.source {
-                InputSource::Masked { of, masking } => (of.as_ref(), Some((masking, false))),
-                InputSource::Chosen { of, masking } => (of.as_ref(), Some((masking, true))),
+            let (read, hidden) = match &input.source {
+                InputSource::Hidden { of, mask } => (of.as_ref(), Some(*mask)),
+                other => (other, None),
+            };
+            let (plain, masked) = match read {
+                InputSource::Masked { of, masking } => (of.as_ref(), Some((masking, OfMasked::Ids))),
+                InputSource::Chosen { of, masking } => (of.as_ref(), Some((masking, OfMasked::Chosen))),
+                InputSource::NoiseLevel { of, masking } => (of.as_ref(), Some((masking, OfMasked::Level))),
                 other => (other, None),
             };
             let source = match plain {
-                InputSource::Masked { .. } | InputSource::Chosen { .. } => {
+                InputSource::Masked { .. } | InputSource::Chosen { .. } | InputSource::NoiseLevel { .. } | InputSource::Hidden { .. } => {
                     return Err(Diagnostic::error("E0534", format!("input `{}` is masked twice", input.name)));
                 }
                 InputSource::TokensAlong { length, column } => {
@@ -224,7 +237,11 @@ impl InputBuilder {
                 },
             };
             let source = match masked {
-                Some((masking, chosen)) => Source::Masked { of: Box::new(source), masking: masking.clone(), chosen },
+                Some((masking, wanted)) => Source::Masked { of: Box::new(source), masking: masking.clone(), wanted },
+                None => source,
+            };
+            let source = match hidden {
+                Some(mask) => Source::Hidden { of: Box::new(source), mask },
                 None => source,
             };
             sources.push((input.name.clone(), source));
@@ -237,8 +254,26 @@ impl InputBuilder {
         self.rows
     }
 
-    /// The lengths of a row by `LengthId`, in tokens as they go into a batch.
+    /// How often an epoch of training has each row, each time with other noise.
+    pub fn copies(&self) -> u64 {
+        fn of(source: &Source) -> u64 {
+            match source {
+                Source::Masked { masking, .. } => masking.copies.unwrap_or(1),
+                Source::Hidden { of: inner, .. } => of(inner),
+                _ => 1,
+            }
+        }
+        self.inputs.iter().map(|(_, source)| of(source)).max().unwrap_or(1).max(1)
+    }
+
+    /// The row of a number: its own, or that of one of its copies, which are numbered on from the rows.
+    pub fn row_of(&self, number: u64) -> u64 {
+        number % self.rows.max(1)
+    }
+
+    /// The lengths of a row, or of a copy of it, by `LengthId`, in tokens as they go into a batch.
     pub fn lengths(&self, row: u64) -> Vec<u64> {
+        let row = self.row_of(row);
         self.lengths.iter().map(|column| column.count(row)).collect()
     }
 
@@ -269,39 +304,48 @@ impl InputBuilder {
         }
     }
 
-    /// The batch of some rows (numbers below [`InputBuilder::rows`]), in their order. `random` is the key of the step.
+    /// The batch of some rows (numbers below [`InputBuilder::rows`], or those of copies), in their order. `random` is the key of the step.
     pub fn batch(&self, rows: &[u64], random: u64) -> Batch {
         let samples = rows.iter().map(|row| Sample { key: *row, lengths: self.lengths(*row) }).collect();
-        let mut inputs = BTreeMap::new();
-        for (name, source) in &self.inputs {
-            let data = match source {
-                Source::Length(_) | Source::Fixed(_) | Source::Along(_) => InputData::I32(self.tokens(source, rows).0),
-                Source::Masked { of, masking, chosen } => {
-                    let (mut ids, counts) = self.tokens(of, rows);
-                    let which = mask(&mut ids, rows, counts.into_iter(), masking, random);
-                    InputData::I32(if *chosen { which } else { ids })
-                }
-                Source::AllCounts(column, genes) => InputData::F32(column.dense(rows, *genes)),
-                Source::TokenCounts(column) => InputData::F32(column.counts(rows)),
-                Source::TokenTotals(column) => InputData::F32(column.totals(rows)),
-                Source::TokenCells(column, what, fill) => InputData::I32(column.cells(rows, *what, *fill)),
-                Source::TokenPlaces(column, what) => InputData::I32(column.places(rows, *what)),
-                Source::TokenStructures(column) => InputData::F32(column.structures(rows)),
-                Source::Class(values) => InputData::I32(rows.iter().map(|row| values.value(*row as usize)).collect()),
-                Source::TokenLabels(labels, range) => {
-                    InputData::I32(rows.iter().flat_map(|row| of_positions(labels.row(*row), range, &self.lengths(*row))).collect())
-                }
-                Source::PairLabels(contacts, range) => {
-                    InputData::I32(rows.iter().flat_map(|row| of_pairs(contacts.row(*row), range, &self.lengths(*row))).collect())
-                }
-                Source::Numbers(numbers) => {
-                    InputData::F32(rows.iter().flat_map(|row| numbers.row(*row)).map(|value| *value as f32).collect())
-                }
-                Source::Real(values) => InputData::F32(rows.iter().map(|row| values.value(*row as usize) as f32).collect()),
-            };
-            inputs.insert(name.clone(), data);
+        let drawn: Vec<Key> = rows.iter().map(|row| Key { number: *row, copy: row / self.rows.max(1) }).collect();
+        let rows: Vec<u64> = rows.iter().map(|row| self.row_of(*row)).collect();
+        let rows = rows.as_slice();
+        let data = |(name, source): &(String, Source)| (name.clone(), self.data(source, rows, &drawn, random));
+        Batch { samples, inputs: self.inputs.iter().map(data).collect(), random }
+    }
+
+    /// The elements of an input for some rows; `drawn` says what is drawn for them.
+    fn data(&self, source: &Source, rows: &[u64], drawn: &[Key], random: u64) -> InputData {
+        match source {
+            Source::Length(_) | Source::Fixed(_) | Source::Along(_) => InputData::I32(self.tokens(source, rows).0),
+            Source::Masked { masking, wanted: OfMasked::Level, .. } => {
+                InputData::F32(drawn.iter().map(|key| share(masking, *key, random) as f32).collect())
+            }
+            Source::Hidden { of, mask } => match self.data(of, rows, drawn, random) {
+                InputData::I32(ids) => InputData::I32(ids.into_iter().map(|id| i32::from(id == *mask)).collect()),
+                other => other,
+            },
+            Source::Masked { of, masking, wanted } => {
+                let (mut ids, counts) = self.tokens(of, rows);
+                let chosen = mask(&mut ids, drawn, counts.into_iter(), masking, random);
+                InputData::I32(if matches!(wanted, OfMasked::Chosen) { chosen } else { ids })
+            }
+            Source::AllCounts(column, genes) => InputData::F32(column.dense(rows, *genes)),
+            Source::TokenCounts(column) => InputData::F32(column.counts(rows)),
+            Source::TokenTotals(column) => InputData::F32(column.totals(rows)),
+            Source::TokenCells(column, what, fill) => InputData::I32(column.cells(rows, *what, *fill)),
+            Source::TokenPlaces(column, what) => InputData::I32(column.places(rows, *what)),
+            Source::TokenStructures(column) => InputData::F32(column.structures(rows)),
+            Source::Class(values) => InputData::I32(rows.iter().map(|row| values.value(*row as usize)).collect()),
+            Source::TokenLabels(labels, range) => {
+                InputData::I32(rows.iter().flat_map(|row| of_positions(labels.row(*row), range, &self.lengths(*row))).collect())
+            }
+            Source::PairLabels(contacts, range) => {
+                InputData::I32(rows.iter().flat_map(|row| of_pairs(contacts.row(*row), range, &self.lengths(*row))).collect())
+            }
+            Source::Numbers(numbers) => InputData::F32(rows.iter().flat_map(|row| numbers.row(*row)).map(|value| *value as f32).collect()),
+            Source::Real(values) => InputData::F32(rows.iter().map(|row| values.value(*row as usize) as f32).collect()),
         }
-        Batch { samples, inputs, random }
     }
 }
 

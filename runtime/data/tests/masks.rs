@@ -77,6 +77,7 @@ fn what_was_chosen_is_what_changed() {
         rate: 0.3,
         keep: 0.0,
         random: 0.0,
+        copies: None,
         mask: tokenizer.mask().unwrap(),
         special: tokenizer.special_tokens(),
         vocabulary: 7,

@@ -9,6 +9,7 @@ use crate::session::Session;
 /// How far training goes.
 pub(super) struct Epochs {
     batching: Batching,
+    /// With their copies, which are numbered on from the rows of the table.
     rows: Vec<u64>,
     pub valid_rows: Vec<u64>,
     /// Steps of the whole run, as far as is known without forming all batches.
@@ -23,6 +24,9 @@ impl Session {
     pub(super) fn epochs(&self, spec: &TrainSpec) -> Result<Epochs, Diagnostic> {
         let rows = self.data.rows(Part::Train)?.to_vec();
         check_training_classes(self.data.table(), &rows)?;
+        let inputs = self.data.inputs();
+        let copies = (0..inputs.copies()).map(|copy| copy * inputs.rows());
+        let rows: Vec<u64> = copies.flat_map(|first| rows.iter().map(move |row| first + row)).collect();
         let valid_rows = self.data.split().valid.clone();
         if valid_rows.is_empty() && spec.early_stop.is_some() {
             return Err(Diagnostic::error("E0946", format!("early stopping watches `{}`, and there are no validation rows", spec.monitor))

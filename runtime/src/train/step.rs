@@ -106,6 +106,7 @@ impl Session {
     }
 
     fn loss_not_finite(&mut self, step: u64, rows: &[u64], loss: f64) -> Diagnostic {
+        let rows = &self.own_rows(rows);
         let culprits = self.rows_without_loss(rows);
         let which = match culprits.as_slice() {
             [] => format!("the batch of rows {}", numbers(rows)),
@@ -117,9 +118,14 @@ impl Session {
     }
 
     fn gradient_not_finite(&self, order: &StepOrder, norm: f64) -> Diagnostic {
-        let rows: Vec<u64> = order.batches.iter().flatten().copied().collect();
+        let rows: Vec<u64> = self.own_rows(&order.batches.concat());
         let message = format!("the norm of the gradient of step {} is {norm}, from the rows {}", order.step, numbers(&rows));
         self.with_place_of_loss(Diagnostic::error("E0944", message), rows.first())
+    }
+
+    /// The rows of the table that some numbers are, which may be those of copies.
+    fn own_rows(&self, numbers: &[u64]) -> Vec<u64> {
+        numbers.iter().map(|number| self.data.inputs().row_of(*number)).collect()
     }
 
     fn with_place_of_loss(&self, found: Diagnostic, row: Option<&u64>) -> Diagnostic {

@@ -56,6 +56,8 @@ pub const NAMES: &[&str] = &[
     "merge",
     "min",
     "named",
+    "noise_level",
+    "noise_tokens",
     "normal",
     "numbers",
     "positions",
@@ -88,6 +90,9 @@ pub const NAMES: &[&str] = &[
 
 /// Names of values, for suggestions.
 pub const CONSTANTS: &[&str] = &["zeros", "ones", "dna", "rna", "protein", "text", "alignment", "pi", "training", "bf16", "frozen"];
+
+/// How often `noise_tokens` uses a row in an epoch where nothing is said.
+const COPIES: u64 = 10;
 
 /// The function of a name.
 pub fn lookup(name: &str) -> Option<&'static str> {
@@ -122,6 +127,7 @@ fn signature(name: &str) -> (&'static [&'static str], usize) {
         "slice" => (&["from"], 1),
         "windows" => (&["stride", "dilation", "before", "fill"], 1),
         "mask_tokens" => (&["rate", "keep", "random"], 1),
+        "noise_tokens" => (&["copies"], 1),
         "folder" => (&["file"], 1),
         "hub" => (&["revision", "file"], 1),
         "concat" | "steps" | "map" => (&[], usize::MAX),
@@ -222,7 +228,12 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
             checker.masked(axis, given.span).map(Value::Tensor)
         }
         "map" => lists::map(checker, given),
+        "noise_level" => {
+            let axis = axis_value(checker, given, 0)?;
+            checker.noise_level(axis, given.span).map(Value::Tensor)
+        }
         "mask_tokens" => mask_tokens(checker, given, scope),
+        "noise_tokens" => noise_tokens(checker, given, scope),
         "size" => {
             let axis = axis_value(checker, given, 0)?;
             let size = checker.axis_size(axis);
@@ -282,7 +293,27 @@ fn mask_tokens(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Sco
     let rate = share(checker, given, "rate", 0.15, 1.0)?;
     let keep = share(checker, given, "keep", 0.1, 1.0)?;
     let random = share(checker, given, "random", 0.1, 1.0 - keep)?;
-    Some(Value::Column(Column { masking: Some(Masking { rate, keep, random, span: given.span }), ..column }))
+    Some(Value::Column(Column { masking: Some(Masking { rate, keep, random, copies: None, span: given.span }), ..column }))
+}
+
+/// `noise_tokens(table.column, copies = 10)`.
+fn noise_tokens(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope) -> Option<Value> {
+    let Some((Value::Column(column), _)) = given.positional.first().cloned() else {
+        return wrong(checker, given, "a column of sequences");
+    };
+    let copies = given.take("copies").map_or(Some(COPIES), |arg| checker.positive(&arg.value, scope))?;
+    let span = given.span;
+    match checker.experiment.copies {
+        Some((other, first)) if other != copies => {
+            let message = format!("the rows of an epoch are used {other} times and {copies} times");
+            let diagnostic = Diagnostic::error("E0577", message).label(first, "here").label(span, "and here");
+            checker.report(diagnostic.help("give both the same number of `copies`"));
+            return None;
+        }
+        _ => checker.experiment.copies = Some((copies, span)),
+    }
+    let masking = Masking { rate: 0.0, keep: 0.0, random: 0.0, copies: Some(copies), span };
+    Some(Value::Column(Column { masking: Some(masking), ..column }))
 }
 
 /// `route(x, chosen, parts)`.
