@@ -67,7 +67,7 @@ impl RestoreReport {
         .filter(|(_, names)| !names.is_empty())
         .map(|(what, names)| {
             let more = if names.len() > LISTED { format!(" and {} more", names.len() - LISTED) } else { String::new() };
-            format!("{} {what}: {}{more}", names.len(), names[..names.len().min(LISTED)].join(", "))
+            format!("{what} ({}): {}{more}", names.len(), names[..names.len().min(LISTED)].join(", "))
         })
         .collect()
     }

@@ -133,8 +133,8 @@ fn what_fits_of_another_experiment_is_loaded_on_purpose_alone() {
     let found = strict.restore(&checkpoint, Strictness::Strict).unwrap_err();
     assert_eq!(found.code.0, "E0954");
     let notes = found.notes.join("\n");
-    assert!(notes.contains("2 parameters that it has no tensor for: `linear_mean_pool."), "{notes}");
-    assert!(notes.contains("2 tensors that no parameter asks for: `linear."), "{notes}");
+    assert!(notes.contains("parameters that it has no tensor for (2): `linear_mean_pool."), "{notes}");
+    assert!(notes.contains("tensors that no parameter asks for (2): `linear."), "{notes}");
 
     let report = relaxed(data, &text, &checkpoint);
     let (plan, _) = common::compile(data, &text, "small");
@@ -162,7 +162,7 @@ fn what_fits_of_another_experiment_is_loaded_on_purpose_alone() {
     let report = relaxed(data, &wider, &checkpoint);
     let shapes: Vec<_> = report.misshapen.iter().map(|found| (found.stored.clone(), found.wanted.clone())).collect();
     assert!(shapes.contains(&(vec![16, 16], vec![24, 16])), "{shapes:?}");
-    assert!(report.lines().iter().any(|line| line.contains("of another shape, stored and wanted: `encoder.")), "{:?}", report.lines());
+    assert!(report.lines().iter().any(|line| line.contains("of another shape, stored and wanted (.")), "{:?}", report.lines());
 
     let renamed = text.replace("encoder", "backbone");
     let (mut nothing, _) = session(data, &renamed, "small");

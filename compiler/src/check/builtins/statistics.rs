@@ -101,10 +101,11 @@ impl Checker<'_> {
         if let Some((_, state)) = self.experiment.fits.iter().find(|(other, _)| *other == spec) {
             return Some(state.clone());
         }
-        let word = match spec.statistic {
-            Statistic::Mean => "mean",
-            Statistic::Deviation => "deviation",
-            Statistic::Balance => "balance",
+        // With the keys under which the reference's tasks store them.
+        let (word, key) = match spec.statistic {
+            Statistic::Mean => ("mean", "scaler._mean"),
+            Statistic::Deviation => ("deviation", "scaler._std"),
+            Statistic::Balance => ("balance", "loss.weight"),
         };
         let path = format!("task.{}.{word}", spec.column);
         let sizes: Option<Vec<u64>> =
@@ -116,7 +117,7 @@ impl Checker<'_> {
         let id = ParamId(emission.graph.params.len() as u32);
         emission.graph.params.push(GraphParam { path: path.clone(), axes: graph_axes, trainable: false });
         emission.params.push(ParamInfo {
-            key: path.clone(),
+            key: key.to_owned(),
             path,
             axes: names,
             shape: sizes?,
