@@ -150,6 +150,12 @@ impl Session {
     }
 }
 
+/// Why a metric has no value for these predictions; none where it has one.
+pub(crate) fn undefined(spec: &MetricSpec, column: &Column, rows: &[u64], output: Collected) -> Result<Option<String>, Diagnostic> {
+    let metric = prepare(spec, column, rows, &[output])?;
+    Ok(metric.and_then(|metric| metric.value()).err().map(|Undefined(reason)| reason))
+}
+
 /// The ratio of two numbers that the program gives for each sample.
 fn of_sums(spec: &MetricSpec, outputs: &[Collected]) -> Result<Result<Metric, Undefined>, Diagnostic> {
     let values = |name: &String| {

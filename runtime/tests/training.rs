@@ -165,6 +165,45 @@ fn the_row_without_a_loss_is_named() {
     assert!(found.message.ends_with(&format!("from row {}", row + 1)), "{}", found.message);
 }
 
+/// Said before the first step.
+#[test]
+fn what_is_monitored_must_be_measurable() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    write_table(data, 60);
+    let without_valid = classifier("epochs = 1\n    monitor = valid_accuracy").replace("valid = 0.2, test = 0.2", "test = 0.4");
+    assert_eq!(fit(data, "without", &without_valid).unwrap_err().code.0, "E0946");
+    let path = data.join("table.tsv");
+    let table = std::fs::read_to_string(&path).unwrap();
+    let mut seen = 0;
+    let lines = table.lines().enumerate().map(|(at, line)| {
+        // Of one class eight rows are the validation part.
+        seen += u64::from(line.contains("\tmore\t"));
+        let part = if line.contains("\tmore\t") && seen <= 8 { "valid" } else { "train" };
+        format!("{line}\t{}\n", if at == 0 { "part" } else { part })
+    });
+    std::fs::write(&path, lines.collect::<String>()).unwrap();
+    let split = |text: String| text.replace("random(train = 0.6, valid = 0.2, test = 0.2)", "column(\"part\")");
+    let found = fit(data, "auroc", &split(classifier("epochs = 1\n    monitor = valid_auroc"))).unwrap_err();
+    assert_eq!(found.code.0, "E0590");
+    assert!(found.message.contains("one class"), "{}", found.message);
+    assert!(fit(data, "accuracy", &split(classifier("epochs = 1\n    monitor = valid_accuracy"))).is_ok());
+    let numbers = |monitor: &str| split(descent("0.1", &format!("max_steps = 1\n    monitor = {monitor}")));
+    assert!(fit(data, "pearson", &numbers("valid_pearson")).is_ok());
+    let table = std::fs::read_to_string(&path).unwrap();
+    let constant = table.lines().map(|line| {
+        let mut cells: Vec<&str> = line.split('\t').collect();
+        if cells[4] == "valid" {
+            cells[3] = "0.5";
+        }
+        cells.join("\t") + "\n"
+    });
+    let constant: String = constant.collect();
+    std::fs::write(&path, constant).unwrap();
+    assert_eq!(fit(data, "constant", &numbers("valid_pearson")).unwrap_err().code.0, "E0590");
+    assert!(fit(data, "mse", &numbers("valid_mse")).is_ok());
+}
+
 #[test]
 fn early_stopping_needs_validation_rows() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@ use std::time::Instant;
 use mgx_compiler::check::Override;
 use mgx_data::Part;
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::Plan;
+use mgx_ir::plan::{Plan, TrainSpec};
 use mgx_runtime::{FitReport, Interrupt, Metrics, ProgressMode, RunFolder, Session, Settings, Stop, Strictness};
 use serde_json::{Map, Value};
 
@@ -119,7 +119,7 @@ pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) 
             print_interrupted(options, &report, &run);
             return Ok(Done { code: ExitCode::from(INTERRUPTED), test: None });
         }
-        print_fit(&report);
+        print_fit(&report, session.plan().train.as_ref());
         resources.samples_per_s = (report.samples > 0).then(|| report.samples as f64 / report.seconds.max(1e-9));
     } else if trains && options.checkpoint.is_none() {
         let source = session.restore(run.path(), Strictness::Strict)?;
@@ -196,14 +196,20 @@ fn run_folder(options: &RunOptions, out: Option<&Path>, plan: &Plan, program: &s
     }
 }
 
-fn print_fit(report: &FitReport) {
+fn print_fit(report: &FitReport, spec: Option<&TrainSpec>) {
     let speed = if report.seconds > 0.0 { report.samples as f64 / report.seconds } else { 0.0 };
     report::line(format_args!(
         "trained {} steps, {} epochs in {:.1} s ({speed:.0} samples/s)",
         report.steps, report.epochs, report.seconds
     ));
+    let monitor = spec.map_or("", |spec| spec.monitor.as_str());
+    if let (Stop::EarlyStop, Some(rule)) = (report.stop, spec.and_then(|spec| spec.early_stop.as_ref())) {
+        report::line(format_args!("stopped early: {monitor} has not improved for {} epochs", rule.patience));
+    }
     if let Some(best) = &report.best {
         report::line(format_args!("best: {} {:.4} in epoch {}", best.monitor, best.value, best.epoch));
+    } else if report.valid.is_some() {
+        report::line(format_args!("{monitor} was not defined after any epoch: the parameters are the last"));
     }
 }
 

@@ -20,7 +20,7 @@ impl Session {
     /// The rows and how they are batched.
     ///
     /// # Errors
-    /// E0522 without training rows, E0521 with one class only, E0946 for early stopping without validation rows.
+    /// E0522 without training rows, E0521 with one class only, and those of [`Session::check_monitor`].
     pub(super) fn epochs(&self, spec: &TrainSpec) -> Result<Epochs, Diagnostic> {
         let rows = self.data.rows(Part::Train)?.to_vec();
         check_training_classes(self.data.table(), &rows)?;
@@ -28,10 +28,7 @@ impl Session {
         let copies = (0..inputs.copies()).map(|copy| copy * inputs.rows());
         let rows: Vec<u64> = copies.flat_map(|first| rows.iter().map(move |row| first + row)).collect();
         let valid_rows = self.data.split().valid.clone();
-        if valid_rows.is_empty() && spec.early_stop.is_some() {
-            return Err(Diagnostic::error("E0946", format!("early stopping watches `{}`, and there are no validation rows", spec.monitor))
-                .help("give `valid` a share in the split, or remove `patience`"));
-        }
+        self.check_monitor(spec, &valid_rows)?;
         let batching = Batching { spec: self.plan.batch, seed: self.plan.seed, shuffle: spec.shuffle };
         let mut plan = Epochs { batching, rows, valid_rows, total_steps: 0 };
         let first = self.steps_of(spec, &plan, 0);

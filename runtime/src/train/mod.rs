@@ -7,6 +7,7 @@ mod checkpoint;
 mod epochs;
 mod forecast;
 mod log;
+mod monitor;
 mod schedule;
 mod state;
 mod step;
