@@ -34,10 +34,20 @@ fn fit(folder: &Path, text: &str) -> Session {
 
 #[test]
 fn labels_are_scaled_by_the_training_rows_and_predictions_are_in_their_units() {
+    check_scaled(&with_task(1, "scaled_regression(values, table.number)", TRAIN));
+}
+
+#[test]
+fn labels_are_scaled_behind_a_frozen_network() {
+    let text =
+        with_task(1, "scaled_regression(values, table.number)", TRAIN).replace("|> dna_onehot |>", "|> aido_dna_debug(frozen = true) |>");
+    check_scaled(&format!("use std::backbones::aido_dna_debug\n{text}"));
+}
+
+fn check_scaled(text: &str) {
     let folder = tempfile::tempdir().unwrap();
     write_table(folder.path(), 60);
-    let text = with_task(1, "scaled_regression(values, table.number)", TRAIN);
-    let mut trained = fit(folder.path(), &text);
+    let mut trained = fit(folder.path(), text);
     let numbers = training_numbers(&trained);
     let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
     let deviation = (numbers.iter().map(|number| (number - mean).powi(2)).sum::<f64>() / numbers.len() as f64).sqrt();
@@ -55,7 +65,7 @@ fn labels_are_scaled_by_the_training_rows_and_predictions_are_in_their_units() {
     let other = folder.path().join("other");
     std::fs::create_dir(&other).unwrap();
     write_table(&other, 20);
-    let (mut fresh, _) = session(&other, &text, "small");
+    let (mut fresh, _) = session(&other, text, "small");
     fresh.restore(&run, Strictness::Strict).unwrap();
     let rows = [0, 1, 2, 3];
     assert_eq!(trained.predict(&rows).unwrap().outputs, fresh.predict(&rows).unwrap().outputs);
@@ -95,6 +105,37 @@ fn weighted_losses_are_divided_by_the_sum_of_weights() {
     fit(folder.path(), &text);
     let kept = state(&folder.path().join("run"), "task.label.balance", 2);
     assert!(kept.iter().zip(balanced).all(|(found, wanted)| (f64::from(*found) - wanted).abs() < 1e-6), "{kept:?} for {balanced:?}");
+}
+
+#[test]
+fn weights_of_several_labels_multiply_their_losses() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = ["ACGT\t1\t0", "GGCA\t0\t0", "TTAC\t1\t1", "CAGT\t0\t1", "GATC\t1\t0", "CCAT\t0\t1"];
+    std::fs::write(folder.path().join("table.tsv"), format!("sequence\tp\tq\n{}\n", rows.join("\n"))).unwrap();
+    let losses = |options: &str| {
+        let text = with_task(2, &format!("multilabel_classification(values, table.several{options})"), TRAIN);
+        let columns =
+            ["  id:       text\n", "  label:    class(\"less\", \"more\")\n", "  split = random(train = 0.6, valid = 0.2, test = 0.2)\n"];
+        let text = columns.iter().fold(text, |text, column| text.replace(column, ""));
+        let text = text.replace("  number:   real\n", "  several: labels(\"p\", \"q\") at [\"p\", \"q\"]\n");
+        let (mut session, _) = session(folder.path(), &text, "small");
+        let evaluation = session.evaluate(Part::Test).unwrap();
+        let outputs = &evaluation.predictions.outputs;
+        let probability = outputs.iter().find(|output| output.name == "probability").unwrap().rows.clone();
+        (evaluation.metrics.loss.unwrap(), evaluation.predictions.rows, probability)
+    };
+    for (options, weights) in [("", [1.0, 1.0]), (", weights = [3, 0.5]", [3.0, 0.5])] {
+        let (loss, order, probability) = losses(options);
+        let mut sum = 0.0;
+        for (row, probability) in order.iter().zip(&probability) {
+            let labels: Vec<&str> = rows[*row as usize].split('\t').skip(1).collect();
+            for ((label, probability), weight) in labels.iter().zip(probability).zip(weights) {
+                let probability = f64::from(*probability);
+                sum -= weight * if *label == "1" { probability.ln() } else { (1.0 - probability).ln() };
+            }
+        }
+        assert!((loss - sum / 12.0).abs() < 1e-5, "{options}: {loss} for {}", sum / 12.0);
+    }
 }
 
 #[test]

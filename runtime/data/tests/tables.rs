@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, Float32Array, Int64Array, StringArray};
+use arrow::array::{ArrayRef, BinaryArray, Float32Array, Float64Array, Int64Array, StringArray};
 use common::{assert_says, class, column, data, parquet_bytes, read_bytes, sequence};
 use mgx_data::{Part, Table, Values, format_of, header, split};
 use mgx_diag::Diagnostic;
@@ -112,8 +112,36 @@ fn classes_and_numbers() {
     assert_says(read_csv("a,y\n1,2\n1,\n", real()), "E0517", &["row 2"]);
     assert_says(read_csv("y\n2\nhigh\n", real()), "E0518", &["row 2", "`high` is not a number"]);
     assert_says(read_csv("y\n2\nNaN\n", real()), "E0518", &["not a finite number"]);
+    for number in ["inf", "-Infinity", "+inf"] {
+        assert_says(read_csv(&format!("y\n2\n{number}\n"), real()), "E0518", &["row 2", number, "not a finite number"]);
+    }
+    assert_says(read_csv("y\n2\n-1e39\n", real()), "E0518", &["row 2", "`-1e39` is too large"]);
     assert_says(read_csv("y\n2\n\"1,5\"\n", real()), "E0518", &["decimal point"]);
     assert_says(read_csv("y\n2\nNA\n", real()), "E0518", &["seems to be missing"]);
+}
+
+#[test]
+fn numbers_of_several_and_of_parquet_files_are_finite_too() {
+    let list = || vec![column("y", ColumnKind::Reals { count: 2, headers: Vec::new() })];
+    assert!(read_csv("y\n\"[1, 2]\"\n", list()).is_ok());
+    for (text, code, part) in [
+        ("\"[1, NaN]\"", "E0518", "`NaN` is not a finite number"),
+        ("\"1,inf\"", "E0518", "`inf` is not a finite number"),
+        ("\"1,1e40\"", "E0518", "`1e40` is too large"),
+        ("\"1,2,3\"", "E0560", "3 numbers"),
+        ("1", "E0560", "1 numbers"),
+    ] {
+        assert_says(read_csv(&format!("y\n{text}\n"), list()), code, &["row 1", part]);
+    }
+    let each = vec![column("y", ColumnKind::Reals { count: 2, headers: vec!["a".into(), "b".into()] })];
+    assert_says(read_csv("a,b\n1,2\n3,-inf\n", each), "E0518", &["row 2", "`b`"]);
+    let labels = || vec![column("y", ColumnKind::Labels { names: vec!["p".into(), "q".into()], headers: Vec::new() })];
+    assert_says(read_csv("y\n\"1,2\"\n", labels()), "E0561", &["row 1", "`q`"]);
+    assert_says(read_csv("y\n\"1,nan\"\n", labels()), "E0518", &["row 1"]);
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e39] {
+        let bytes = parquet_bytes(vec![("y", Arc::new(Float64Array::from(vec![1.0, number])))]);
+        assert_says(read_bytes(&bytes, FileFormat::Parquet, vec![column("y", ColumnKind::Real)]), "E0518", &["row 2"]);
+    }
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn lists(texts: &LargeStringArray, width: usize, header: &str, places: &Places) 
         let before = values.len();
         for element in elements(text) {
             match element.parse::<f64>() {
-                Ok(number) if number.is_finite() => values.push(number),
+                Ok(number) if typed::is_finite(number) => values.push(number),
                 Ok(_) => return Err(typed::not_finite(&place(), element)),
                 Err(_) => return Err(typed::not_a_number(&place(), element)),
             }

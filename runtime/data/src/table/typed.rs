@@ -173,7 +173,7 @@ fn parse_numbers(values: &LargeStringArray, report: &mut Report) -> Float64Array
         let text = value.unwrap_or_default();
         let number = text.trim().parse::<f64>();
         match &number {
-            Ok(number) if number.is_finite() => {}
+            Ok(number) if is_finite(*number) => {}
             Ok(_) => report.wrong(row, |place| not_finite(place, text)),
             Err(_) if text.trim().is_empty() => report.missing(row),
             Err(_) => report.wrong(row, |place| not_a_number(place, text)),
@@ -187,14 +187,23 @@ fn check_numbers(values: &Float64Array, report: &mut Report) -> Float64Array {
     for (row, value) in values.iter().enumerate() {
         match value {
             None => report.missing(row),
-            Some(number) if !number.is_finite() => report.wrong(row, |place| not_finite(place, &number.to_string())),
+            Some(number) if !is_finite(number) => report.wrong(row, |place| not_finite(place, &number.to_string())),
             Some(_) => {}
         }
     }
     values.clone()
 }
 
+/// Is a number finite in the single precision that is computed with?
+pub(super) fn is_finite(number: f64) -> bool {
+    (number as f32).is_finite()
+}
+
 pub(super) fn not_finite(place: &str, text: &str) -> Diagnostic {
+    if text.trim().parse::<f64>().is_ok_and(f64::is_finite) {
+        return Diagnostic::error("E0518", format!("{place}: `{}` is too large to compute with", shown(text)))
+            .help("numbers go up to 3.4e38; scale the column, or take its logarithm");
+    }
     Diagnostic::error("E0518", format!("{place}: `{}` is not a finite number", shown(text)))
         .help("a real column holds finite numbers; remove rows whose value is not known")
 }
