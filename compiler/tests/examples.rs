@@ -24,7 +24,16 @@ impl World for Examples {
 
 #[test]
 fn examples_are_clean() {
-    for (name, experiments) in [("splice.mgx", 1), ("peptides.mgx", 1), ("cells.mgx", 1), ("isoforms.mgx", 2), ("leaderboard.mgx", 1), ("lora.mgx", 1), ("pretraining.mgx", 2), ("antiberty.mgx", 1)] {
+    for (name, experiments) in [
+        ("splice.mgx", 1),
+        ("peptides.mgx", 1),
+        ("cells.mgx", 1),
+        ("isoforms.mgx", 2),
+        ("leaderboard.mgx", 1),
+        ("lora.mgx", 1),
+        ("pretraining.mgx", 2),
+        ("antiberty.mgx", 1),
+    ] {
         let checked = check(&Examples, name, &[]);
         assert!(checked.diagnostics.is_empty(), "{name}:\n{}", mgx_diag::render(&checked.diagnostics, &checked.sources, false));
         assert_eq!(checked.experiments.len(), experiments);
