@@ -16,12 +16,17 @@ fn program(label: &str, outputs: u64, task: &str) -> String {
 
 /// Runs a program on rows with these labels; gives the errors.
 fn run(program: &str, labels: &[&str]) -> String {
+    stage(program, labels, &[])
+}
+
+/// [`run`] with further arguments.
+fn stage(program: &str, labels: &[&str], arguments: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let rows: String = labels.iter().map(|label| format!("ACGT\t{label}\n")).collect();
     fs::write(folder.path().join("rows.tsv"), format!("sequence\ty\n{rows}")).expect("a table");
     fs::write(folder.path().join("e.mgx"), program).expect("a program");
     let mut command = Command::new(env!("CARGO_BIN_EXE_mgxc"));
-    let output = command.args(["run", "e.mgx", "--out", "out"]).current_dir(folder.path()).output().expect("mgxc starts");
+    let output = command.args(["run", "e.mgx", "--out", "out"]).args(arguments).current_dir(folder.path()).output().expect("mgxc starts");
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(!folder.path().join("out").exists(), "a folder was made: {errors}");
@@ -65,4 +70,12 @@ fn labels_that_do_not_fit_are_refused_before_training() {
 fn weights_are_given_once() {
     let errors = run(&program("class(\"a\", \"b\")", 2, "classification(values, rows.y, balanced = true, weights = [1, 2])"), &["a", "b"]);
     assert!(errors.contains("balanced"), "{errors}");
+}
+
+#[test]
+fn predictions_in_units_that_nobody_knows_are_refused() {
+    let program = program("real", 1, "scaled_regression(values, rows.y)");
+    let untrained = format!("{}}}\n", program.split("  train {").next().expect("the rest"));
+    let errors = stage(&untrained, &["", ""], &["--stage", "predict"]);
+    assert!(errors.contains("[E0586]") && errors.contains("`y`"), "{errors}");
 }

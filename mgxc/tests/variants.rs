@@ -78,6 +78,8 @@ fn variants_are_scored_and_measured_without_training() {
             // The second and the third are the same change, written for either strand.
             assert!(scores[1] == scores[2] && scores[0] != scores[1], "{name}: {scores:?}");
         }
+        let report = mgxc(&folder, &["report", "out"]);
+        assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
         fs::remove_dir_all(folder.path().join("out")).expect("a folder");
     }
 }

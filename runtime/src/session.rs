@@ -158,17 +158,21 @@ impl Session {
     /// Gives the parameters their first values, if they have none yet: their weights, and initial ones where there are none.
     ///
     /// # Errors
-    /// E0900 to E0917 of the weights.
+    /// E0900 to E0917 of the weights; E0584 to E0586 of statistics of the training labels.
     pub fn prepare(&mut self) -> Result<(), Diagnostic> {
         if self.source.is_some() {
             return Ok(());
         }
         self.frozen.forget();
         self.load()?;
-        self.fit_states()
+        let fitted = self.fit_states();
+        if fitted.is_err() {
+            self.source = None;
+        }
+        fitted
     }
 
-    /// The statistics of the training labels.
+    /// Gives the states that are statistics of the training labels their values.
     fn fit_states(&mut self) -> Result<(), Diagnostic> {
         for (param, slice) in self.plan.params.iter().zip(parameter_slices(&self.plan.params, &mut self.memory.params)?) {
             let Init::Fitted { fit } = param.init else { continue };

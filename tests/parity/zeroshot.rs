@@ -28,17 +28,20 @@ pub fn run(case: &Case) -> Outcome<String> {
     account.finish()
 }
 
+/// Whose an output is, and its numbers for each row.
+type Named<'a> = (&'static str, &'a [Vec<f64>]);
+
 /// A score for each row, and what the labels say about them.
 struct Scored {
     network: Network,
-    /// From the CPU backend, and from the reference evaluator.
-    results: [Results; 2],
+    /// From the CPU backend, and from the reference evaluator where it was asked.
+    results: Vec<(&'static str, Results)>,
     classes: Vec<i32>,
 }
 
 impl Scored {
-    /// An experiment over a table, as a user writes it. `fields` is what stands in the experiment.
-    fn new(case: &Case, rows: &RowTable, fields: &str) -> Outcome<Self> {
+    /// An experiment over a table, as a user writes it. `fields` is what stands in the experiment; `evaluates`, whether the reference evaluator runs it too.
+    fn new(case: &Case, rows: &RowTable, fields: &str, evaluates: bool) -> Outcome<Self> {
         let family = case.text("/backbone/family");
         if family != "rnabert" {
             return Err(format!("the family {family} is not known"));
@@ -70,14 +73,21 @@ impl Scored {
         };
         let classes = all.iter().map(|row| values.value(*row as usize)).collect();
         // The scores need what prediction reads alone.
-        let results = [machine.run(&network, &batch)?, machine.evaluate(&network, &labelled)];
+        let mut results = vec![("", machine.run(&network, &batch)?)];
+        if evaluates {
+            results.push(("the evaluator's ", machine.evaluate(&network, &labelled)));
+        }
         Ok(Self { network, results, classes })
     }
 
-    /// An output for each row: from the CPU backend, and from the reference evaluator.
-    fn outputs(&self, name: &str) -> Outcome<[&[Vec<f64>]; 2]> {
-        let [run, evaluated] = &self.results;
-        Ok([run.output(name)?, evaluated.output(name)?])
+    /// An output for each row, and whose it is.
+    fn outputs(&self, name: &str) -> Outcome<Vec<Named<'_>>> {
+        self.results.iter().map(|(whose, results)| Ok((*whose, results.output(name)?))).collect()
+    }
+
+    /// An output for each row from the CPU backend.
+    fn output(&self, name: &str) -> Outcome<&[Vec<f64>]> {
+        self.results.first().ok_or("nothing was run")?.1.output(name)
     }
 
     fn metrics(&self) -> &[MetricSpec] {
@@ -87,7 +97,7 @@ impl Scored {
     /// A metric of the task.
     fn metric(&self, name: &str) -> Outcome<f64> {
         let spec = self.metrics().iter().find(|spec| spec.name == name).ok_or_else(|| format!("the task has no metric `{name}`"))?;
-        let [values, _] = self.outputs(&spec.prediction)?;
+        let values = self.output(&spec.prediction)?;
         let values: Vec<f32> = values.concat().into_iter().map(|value| value as f32).collect();
         let comparison = Comparison { values: &values, width: 1, targets: Targets::Classes(&self.classes), items: None };
         let metric = Metric::new(spec.kind, &comparison).map_err(|reason| format!("`{name}`: {reason}"))?;
@@ -118,9 +128,9 @@ fn differences(account: &mut Account, case: &Case, expected: &Tensors, other: &J
         let rows = RowTable::of_columns(&[("sequence", &read), ("reference", &reference), ("mutated", &mutated), ("label", &labels)]);
         let encoder = "  encoder = aido_dna_masked_lm(weights = folder(\"FOLDER\"))\n  out = rows.sequence |> encoder\n";
         let task = "  task = variant_difference(out.logits, rows.reference, rows.mutated, rows.label)\n";
-        let scored = Scored::new(case, &rows, &format!("{encoder}{task}"))?;
+        let scored = Scored::new(case, &rows, &format!("{encoder}{task}"), true)?;
         let recorded = numbers(&other[name]["score"])?;
-        for (whose, scores) in ["", "the evaluator's "].into_iter().zip(scored.outputs("score")?) {
+        for (whose, scores) in scored.outputs("score")? {
             account.close(&format!("{whose}{name} score"), &scores.concat(), &recorded, case.tolerance);
         }
         for (recorded, own) in [("AUROC", "auroc"), ("AUPRC", "auprc")] {
@@ -128,8 +138,8 @@ fn differences(account: &mut Account, case: &Case, expected: &Tensors, other: &J
             account.close(&format!("{name} {recorded}"), &[scored.metric(own)?], &[value], case.tolerance);
         }
         check_tokens(account, case, &scored, expected, name, &read)?;
-        let logits = Scored::new(case, &rows, &format!("{encoder}  task = embed(out.logits)\n"))?;
-        let [found, _] = logits.outputs("embedding")?;
+        let logits = Scored::new(case, &rows, &format!("{encoder}  task = embed(out.logits)\n"), false)?;
+        let found = logits.output("embedding")?;
         let recorded = expected.get(&format!("{name}.logits"))?;
         for (row, found) in found.iter().enumerate() {
             let width = *recorded.shape.last().ok_or("the logits have no shape")?;
@@ -176,13 +186,13 @@ fn distances(account: &mut Account, case: &Case, expected: &Tensors, other: &Jso
              \x20 reference = rows.reference |> encoder\n  mutated = rows.mutated |> encoder\n"
         );
         let task = format!("  task = variant_distance(reference.{part}, mutated.{part}, rows.label)\n");
-        let scored = Scored::new(case, &rows, &format!("{flow}{task}"))?;
+        let scored = Scored::new(case, &rows, &format!("{flow}{task}"), true)?;
         let field = |layer: usize| if several { format!("_layer_{layer}") } else { String::new() };
         for layer in 0..layers {
             for (norm, own) in [("L1", "l1"), ("L2", "l2"), ("cosine", "cosine")] {
                 let wanted = steps.iter().map(|step| scores(step, norm, layer)).collect::<Outcome<Vec<_>>>()?.concat();
                 let what = format!("{key} {norm} of layer {layer}");
-                for (whose, found) in ["", "the evaluator's "].into_iter().zip(scored.outputs(&format!("{own}{}", field(layer)))?) {
+                for (whose, found) in scored.outputs(&format!("{own}{}", field(layer)))? {
                     account.close(&format!("{whose}{what}"), &found.concat(), &wanted, case.tolerance);
                 }
             }
@@ -195,9 +205,9 @@ fn distances(account: &mut Account, case: &Case, expected: &Tensors, other: &Jso
             account.close(&format!("{key} {name}"), &[found], &[value.as_f64().ok_or("no number")?], case.tolerance);
         }
         for (side, column) in ["reference", "mutated"].into_iter().enumerate() {
-            let embed = Scored::new(case, &rows, &format!("{flow}  task = embed(map(residue_mean, {column}.{part}))\n"))?;
+            let embed = Scored::new(case, &rows, &format!("{flow}  task = embed(map(residue_mean, {column}.{part}))\n"), false)?;
             for layer in 0..layers {
-                let [found, _] = embed.outputs(&format!("embedding{}", field(layer)))?;
+                let found = embed.output(&format!("embedding{}", field(layer)))?;
                 for (step, own) in found.chunks(reference.len()).enumerate() {
                     let name = format!("{key}.step{step}.embeddings");
                     let tensor = expected.get(&name)?;

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use mgx_compiler::check::{Elaborated, Override, Sweep, check, elaborate};
 use mgx_compiler::plan;
+use mgx_data::structure_files;
 use mgx_diag::{Diagnostic, Label, SourceMap};
-use mgx_ir::plan::{DataSpec, Plan, SplitSpec, WeightsSpec};
+use mgx_ir::plan::{DataSpec, FileFormat, Plan, SplitSpec, WeightsSpec};
 use mgx_runtime::{Data, DataSource};
 
 use crate::hub::Hub;
@@ -49,7 +50,11 @@ impl Prepared {
 
     /// Size of the data files.
     pub fn data_bytes(&self) -> u64 {
-        self.plan.data.iter().filter_map(|spec| std::fs::metadata(self.folder.join(&spec.path)).ok()).map(|file| file.len()).sum()
+        let files = |spec: &DataSpec| {
+            let path = self.folder.join(&spec.path);
+            if spec.format == FileFormat::Structures { structure_files(&path).unwrap_or_default() } else { vec![path] }
+        };
+        self.plan.data.iter().flat_map(files).filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum()
     }
 }
 
