@@ -14,6 +14,14 @@ use crate::sessions::{Column, Program, Run};
 use crate::tokens::{check_masks, encode, without_padding};
 
 const MASK: &str = "[MASK]";
+const USES: [&str; 6] = [
+    "std::adapters::conditional_lm",
+    "std::backbones::aido_rna_masked_lm",
+    "std::optimizers::adamw",
+    "std::tasks::diffusion",
+    "std::tasks::embed",
+    "std::tasks::masked_lm",
+];
 
 /// A case of the family.
 pub fn run(case: &Case) -> Outcome<String> {
@@ -101,7 +109,7 @@ impl Check<'_> {
             let values = rows.conditions.iter().map(|row| text(row).join(",")).collect();
             columns.push(Column { name: "condition".into(), kind: format!("real(count = {})", first.len()), values });
         }
-        Program { columns, fields: format!("{}  task = {task}\n{rest}", self.network()) }
+        Program { uses: USES.map(str::to_owned).to_vec(), columns, fields: format!("{}  task = {task}\n{rest}", self.network()) }
     }
 
     /// Logits of the backbone's own head, or of the adapter with that head, whose own parameters are all that is trained.
@@ -121,7 +129,7 @@ impl Check<'_> {
 
     /// Runs the program with the parameters of the adapter whose names begin so.
     fn run(&self, program: &Program, adapter: &str) -> Outcome<Run> {
-        let mut run = Run::new(self.case, program, self.case.text("/backbone/path"))?;
+        let mut run = Run::new(&self.case.folder, program)?;
         if self.case.spec.get("adapter").is_some() {
             let state = self.case.tensors("adapter.safetensors")?;
             run.restore(|param| match param.weights {

@@ -3,11 +3,11 @@
 use mgx_tests::Outcome;
 use mgx_tests::compare::Account;
 use mgx_tests::golden::{Case, strings};
-use mgx_tests::machine::{Machine, Request};
 use mgx_tests::world::TestWorld;
 
 use crate::encoder::{Encoder, Recorded, Tap};
 use crate::masked_lm::{ESM, FM4BIO, Family, RNABERT};
+use crate::sessions::Run;
 use crate::tokens::{check_masks, encode, without_padding};
 
 /// A case of the family.
@@ -33,17 +33,12 @@ pub fn run(case: &Case) -> Outcome<String> {
         let taps = [tap("Embed.last_hidden_state", encoder.network.tap(family.last)?), tap("Inference.predictions", logits)];
         let recorded = [Recorded { prefix: format!("r{index}"), rows }];
         encoder.check(&mut account, case, &expected, &recorded, &taps)?;
-        // The reference's own conversion to probabilities, which was recorded with the logits.
+        // The reference's own conversion to probabilities, which was recorded with the logits: by the task that writes them.
         let [Recorded { prefix, rows }] = &recorded;
-        let probabilities = expected.get(&format!("{prefix}.Inference.probabilities"))?;
-        let outputs = vec![("logits".to_owned(), logits)];
-        let batch = encoder.batch(rows);
-        let network = &encoder.network;
-        let request = Request { outputs, ..Request::default() };
-        let machine = Machine::compile(network, network.elaborated.graph.clone(), &request, &[&batch])?;
-        let width = probabilities.shape.last().copied().unwrap_or(1);
-        let found: Vec<f64> = machine.run(network, &batch)?.output("logits")?.concat().chunks(width).flat_map(softmax).collect();
-        account.close(&format!("{prefix}.Inference.probabilities"), &found, &without_padding(probabilities, rows)?, case.tolerance);
+        let program = family.experiment(strings(&run["sequences"])?, "token_probabilities", "token_probabilities(out.logits)");
+        let found = Run::new(&case.folder.join(text("path")), &program)?.output("probability")?;
+        let probabilities = without_padding(expected.get(&format!("{prefix}.Inference.probabilities"))?, rows)?;
+        account.close(&format!("{prefix}.Inference.probabilities"), &found, &probabilities, case.tolerance);
     }
     account.equal("recorded tensors that were not compared", &expected.forgotten(), &Vec::new());
     account.finish()

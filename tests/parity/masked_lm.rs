@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use crate::encoder::{Encoder, Recorded, Tap, check_states, recorded_layers};
 use crate::old_names;
+use crate::sessions::{Column, Program};
 use crate::tokens::{check_masks, check_tokens, encode};
 
 /// How a family's network is called, and where its values are.
@@ -27,6 +28,19 @@ pub struct Family {
     unknown: &'static str,
     /// Does the recorded text have no space before punctuation? The library's generic tokenizers write it so; mgx writes one space between tokens.
     cleans: bool,
+}
+
+impl Family {
+    /// An experiment with a task of the library on the logits for some texts, as a user writes it.
+    pub fn experiment(&self, texts: Vec<String>, task: &str, call: &str) -> Program {
+        let name = self.backbone.split('(').next().unwrap_or(self.backbone);
+        let column = Column { name: "sequence".into(), kind: self.kind.into(), values: texts };
+        Program {
+            uses: vec![format!("std::backbones::{name}"), format!("std::tasks::{task}")],
+            columns: vec![column],
+            fields: format!("  encoder = {}\n  out = rows.sequence |> encoder\n  task = {call}\n", self.backbone),
+        }
+    }
 }
 
 /// AIDO.RNA and AIDO.DNA.

@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use crate::encoder::{Encoder, Recorded, recorded_layers};
 use crate::inference::softmax;
 use crate::masked_lm::{MULTIMOLECULE as FAMILY, gradients, taps};
+use crate::sessions::Run;
 use crate::tokens::{check_masks, check_tokens, encode};
 
 /// A case of the family.
@@ -113,25 +114,30 @@ fn losses(logits: &[Vec<f64>], ids: &[i32]) -> Vec<f64> {
 /// The pipeline's answer: for one mask a list of the most probable tokens, for several a list of lists.
 fn check_filled(account: &mut Account, case: &Case, encoder: &Encoder, text: &str, recorded: &Json) -> Outcome<()> {
     let row = encode(&encoder.tokenizer, &[text.to_owned()], None, true)?.swap_remove(0);
-    let logits = logits(encoder, std::slice::from_ref(&row))?.swap_remove(0);
     let masks: Vec<usize> = (0..row.ids.len()).filter(|at| encoder.tokenizer.tokens(&[row.ids[*at]]) == ["<mask>"]).collect();
     let one = [recorded.clone()];
     let answers = if masks.len() == 1 { &one } else { recorded.as_array().map_or(&[][..], Vec::as_slice) };
     account.equal(&format!("the masks of {text}"), &masks.len(), &answers.len());
-    for (at, answer) in masks.iter().zip(answers) {
-        let probabilities = softmax(&logits[*at]);
-        let mut order: Vec<usize> = (0..probabilities.len()).collect();
-        order.sort_by(|a, b| probabilities[*b].total_cmp(&probabilities[*a]));
-        for (token, filled) in order.into_iter().zip(answer.as_array().into_iter().flatten()) {
-            let what = format!("the filling of {text} at {at}");
+    // A column of RNA has no T, which the tokenizer reads as U.
+    let texts = vec![text.replace('T', "U").replace('t', "u")];
+    let best = answers.iter().map(|answer| answer.as_array().map_or(0, Vec::len)).max().unwrap_or(0);
+    let program = FAMILY.experiment(texts, "fill_mask", &format!("fill_mask(out.logits, best = {best}, special = true)"));
+    let filled = Run::new(&case.folder, &program)?.predict()?.filled.ok_or("nothing was filled in")?;
+    let found = &filled.rows.first().ok_or("no row was filled in")?.masks;
+    account.equal(&format!("the places of the masks of {text}"), &found.iter().map(|mask| mask.place as usize).collect(), &masks);
+    for (mask, answer) in found.iter().zip(answers) {
+        let recorded = answer.as_array().ok_or("a mask was not filled")?;
+        account.equal(&format!("tokens for {text}"), &mask.best.len(), &recorded.len());
+        for ((token, probability), filled) in mask.best.iter().zip(recorded) {
+            let what = format!("the filling of {text} at {}", mask.place);
             let mut ids = row.ids.clone();
-            ids[*at] = token as i32;
+            ids[mask.place as usize] = *token;
             let sequence = if masks.len() == 1 { without_special(encoder, &ids) } else { encoder.tokenizer.decode(&ids) };
-            account.equal(&what, &Some(token as u64), &filled["token"].as_u64());
-            account.equal(&what, &Some(encoder.tokenizer.decode(&[token as i32]).as_str()), &filled["token_str"].as_str());
+            account.equal(&what, &Some(i64::from(*token)), &filled["token"].as_i64());
+            account.equal(&what, &Some(encoder.tokenizer.decode(&[*token]).as_str()), &filled["token_str"].as_str());
             account.equal(&what, &Some(sequence.as_str()), &filled["sequence"].as_str());
             let score = filled["score"].as_f64().ok_or("a filling has no score")?;
-            account.close(&what, &[probabilities[token]], &[score], case.tolerance);
+            account.close(&what, &[f64::from(*probability)], &[score], case.tolerance);
         }
     }
     Ok(())

@@ -1,14 +1,14 @@
 //! Experiments over small tables, run by the runtime as a user's are.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use mgx_compiler::check::{Elaborated, elaborate};
 use mgx_compiler::plan::build;
 use mgx_data::{Part, Tokenizer};
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::ParamSpec;
-use mgx_runtime::{Data, DataSource, Evaluation, ProgressMode, RunFolder, Session, Settings, Strictness};
-use mgx_tests::golden::Case;
+use mgx_runtime::{Data, DataSource, Evaluation, Predictions, ProgressMode, RunFolder, Session, Settings, Strictness};
 use mgx_tests::network::EXPERIMENT;
 use mgx_tests::world::{PROGRAM, TestWorld};
 use mgx_tests::{Outcome, shown};
@@ -28,6 +28,8 @@ pub struct Column {
 
 /// An experiment over the table `rows`.
 pub struct Program {
+    /// What it imports: `std::tasks::fill_mask`.
+    pub uses: Vec<String>,
     pub columns: Vec<Column>,
     /// What stands in the experiment.
     pub fields: String,
@@ -36,12 +38,8 @@ pub struct Program {
 impl Program {
     fn text(&self) -> String {
         let columns: String = self.columns.iter().map(|column| format!("  {}: {}\n", column.name, column.kind)).collect();
-        format!(
-            "use std::adapters::conditional_lm\nuse std::backbones::aido_rna_masked_lm\nuse std::optimizers::adamw\n\
-             use std::tasks::{{diffusion, embed, masked_lm}}\n\n\
-             data rows = table(\"{TABLE}\") {{\n{columns}}}\n\nexperiment {EXPERIMENT} {{\n{}}}\n",
-            self.fields
-        )
+        let uses: String = self.uses.iter().map(|name| format!("use {name}\n")).collect();
+        format!("{uses}\ndata rows = table(\"{TABLE}\") {{\n{columns}}}\n\nexperiment {EXPERIMENT} {{\n{}}}\n", self.fields)
     }
 
     fn table(&self) -> String {
@@ -63,12 +61,12 @@ fn said(diagnostic: Diagnostic) -> String {
 }
 
 impl Run {
-    /// `weights` is the folder of the one backbone, below the case's.
-    pub fn new(case: &Case, program: &Program, weights: &str) -> Outcome<Self> {
+    /// `root` is where the program's folders of weights are.
+    pub fn new(root: &Path, program: &Program) -> Outcome<Self> {
         let folder = TempDir::new().map_err(|error| error.to_string())?;
         std::fs::write(folder.path().join(TABLE), program.table()).map_err(|error| error.to_string())?;
         let header = program.columns.iter().map(|column| column.name.clone()).collect();
-        let world = TestWorld { program: program.text(), header, root: case.folder.clone(), ..TestWorld::default() };
+        let world = TestWorld { program: program.text(), header, root: root.to_owned(), ..TestWorld::default() };
         let elaborated = |training| {
             let found = elaborate(&world, PROGRAM, &[], EXPERIMENT, training);
             found.map_err(|(sources, found)| format!("the program does not check:\n{}", mgx_diag::render(&found, &sources, false)))
@@ -85,7 +83,7 @@ impl Run {
         };
         let data = Data::read(&source).map_err(said)?;
         let plan = build(&evaluation, training.as_ref(), &data.capacity(evaluation.batch)).map_err(said)?;
-        let weights = Some(plan.weights.iter().map(|_| case.folder.join(weights)).collect());
+        let weights = Some(plan.weights.iter().map(|weights| root.join(&weights.folder)).collect());
         let settings = Settings { folder: folder.path().to_owned(), weights, progress: ProgressMode::Quiet, ..Settings::default() };
         Ok(Self { session: Session::new(plan, data, settings).map_err(said)?, folder })
     }
@@ -106,10 +104,15 @@ impl Run {
         Tokenizer::new(self.session.plan().tokenizers.first().ok_or("the plan has no tokenizer")?).map_err(said)
     }
 
+    /// What the task gives for all rows.
+    pub fn predict(&mut self) -> Outcome<Predictions> {
+        let rows = self.session.data().all_rows();
+        self.session.predict(&rows).map_err(said)
+    }
+
     /// All elements of an output for all rows.
     pub fn output(&mut self, name: &str) -> Outcome<Vec<f64>> {
-        let rows = self.session.data().all_rows();
-        let predictions = self.session.predict(&rows).map_err(said)?;
+        let predictions = self.predict()?;
         let output = predictions.outputs.iter().find(|output| output.name == name).ok_or_else(|| format!("there is no output `{name}`"))?;
         Ok(output.flat().into_iter().map(f64::from).collect())
     }

@@ -271,6 +271,18 @@ impl Checker<'_> {
         Some(numbers)
     }
 
+    /// Reports a column that flows into a part, and has no numbers.
+    pub fn no_numbers(&mut self, column: &Column, place: Span) -> Value {
+        let spec = &self.experiment.tables[column.data].spec.columns[column.column];
+        let diagnostic = Diagnostic::error("E0319", format!("`{}` has no numbers", spec.name)).label(place, "given to a part");
+        self.report(
+            diagnostic
+                .label(column.span, "declared here")
+                .help("columns of numbers, `real` or `real(count = 3)`, flow into parts; sequences and counts flow into backbones"),
+        );
+        Value::Error
+    }
+
     /// The token ids of a column: an input of the graph, i[seq].
     fn token_input(
         &mut self,

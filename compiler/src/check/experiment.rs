@@ -316,10 +316,9 @@ impl Checker<'_> {
 
     /// An adapter learns the sizes that it was not given from its input.
     pub fn apply_module(&mut self, pending: &Rc<Pending>, mut inputs: Vec<(Value, Span)>, span: Span) -> Value {
-        for (value, _) in &mut inputs {
-            if let Value::Column(column) = value
-                && let Some(numbers) = self.numbers_input(column)
-            {
+        for (value, place) in &mut inputs {
+            if let Value::Column(column) = value {
+                let Some(numbers) = self.numbers_input(column) else { return self.no_numbers(column, *place) };
                 *value = Value::Tensor(numbers);
             }
         }
