@@ -12,6 +12,8 @@ use crate::hub::Hub;
 pub struct Folder {
     pub root: PathBuf,
     pub hub: Hub,
+    /// See [`World::needs_labels`].
+    pub labels: bool,
 }
 
 impl Folder {
@@ -22,7 +24,7 @@ impl Folder {
             _ => PathBuf::from("."),
         };
         let name = file.file_name().map_or_else(|| file.to_string_lossy().into_owned(), |name| name.to_string_lossy().into_owned());
-        (Self { root, hub: Hub::from_env() }, name)
+        (Self { root, hub: Hub::from_env(), labels: true }, name)
     }
 }
 
@@ -38,6 +40,10 @@ impl World for Folder {
 
     fn table_header(&self, path: &str, format: FileFormat) -> Result<Vec<String>, Diagnostic> {
         mgx_data::header(&self.root.join(path), format)
+    }
+
+    fn needs_labels(&self) -> bool {
+        self.labels
     }
 
     fn absolute(&self, path: &str) -> String {

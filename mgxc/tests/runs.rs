@@ -273,6 +273,30 @@ fn checkpoints_of_other_experiments_are_loaded_on_purpose_alone() {
 }
 
 #[test]
+fn tables_without_labels_are_predicted_as_a_whole() {
+    let work = workspace(&rows(60));
+    let first = work.mgxc(&["run", "run.mgx", "--out", "out", "--set", "train.epochs=1"]);
+    assert!(first.status.success(), "{}", errors(&first));
+    let with_labels = fs::read_to_string(work.path("out/predictions.tsv")).expect("predictions");
+    // The same rows as the run, without the labels that this stage does not read.
+    let again = work.mgxc(&["run", "run.mgx", "--out", "out", "--stage", "predict"]);
+    assert!(again.status.success(), "{}", errors(&again));
+    let values = |text: &str| -> Vec<String> { text.lines().map(|line| line.rsplit('\t').take(3).collect::<Vec<_>>().join(" ")).collect() };
+    assert_eq!(values(&fs::read_to_string(work.path("out/predictions.tsv")).expect("predictions")), values(&with_labels));
+
+    let unlabelled: String = rows(25).lines().map(|line| format!("{}\n", line.split('\t').next().unwrap_or_default())).collect();
+    fs::write(work.path("new.tsv"), unlabelled).expect("a table");
+    let new = ["run", "run.mgx", "--set", "rows.path=\"new.tsv\"", "--checkpoint", "out", "--out"];
+    let output = work.mgxc(&[&new[..], &["new", "--stage", "predict"]].concat());
+    assert!(output.status.success(), "{}", errors(&output));
+    assert!(errors(&output).contains("new.tsv is not split"), "{}", errors(&output));
+    let predictions = fs::read_to_string(work.path("new/predictions.tsv")).expect("predictions");
+    let numbers: Vec<&str> = predictions.lines().skip(1).filter_map(|line| line.split('\t').next()).collect();
+    assert_eq!(numbers, (1..=25).map(|row| row.to_string()).collect::<Vec<_>>(), "a row for each row, in their order");
+    assert_refused(&work.mgxc(&[&new[..], &["other"]].concat()), "E0512", &["label"]);
+}
+
+#[test]
 fn a_place_that_cannot_be_written_is_an_error() {
     let work = workspace(&rows(40));
     fs::write(work.path("file"), "").expect("a file");

@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use mgx_data::{InputBuilder, Part, Split, Table, Truncation, capacity, cost, split};
+use mgx_data::{InputBuilder, Part, Split, Table, Truncation, capacity, cost, header, split};
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::{BatchSpec, ColumnSpec, DataSpec, InputSource, InputSpec, LengthSpec, TokenizerSpec};
+use mgx_ir::plan::{BatchSpec, ColumnSpec, DataSpec, InputSource, InputSpec, LengthSpec, SplitSpec, TokenizerSpec};
 
 /// What is to be read, in the words of a plan.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,8 @@ pub struct DataSource<'a> {
     pub inputs: &'a [InputSpec],
     /// The folder of the experiment's file, where relative paths start.
     pub folder: &'a Path,
-    /// Without labels, class and real columns that no input needs are not read and need not be there (prediction).
+    /// Without labels, columns of labels that no input needs are not read and need not be there (prediction). Where a table lacks one, or the column
+    /// that its split is made by, it is not split: all rows are in all parts.
     pub labels: bool,
 }
 
@@ -32,6 +33,8 @@ pub struct Data {
     split: Split,
     /// Tokens of the longest input that is equally long for all rows.
     fixed_tokens: u64,
+    /// The file of the main table, where it could not be split for want of labels.
+    whole: Option<String>,
 }
 
 impl Data {
@@ -41,17 +44,22 @@ impl Data {
     /// Those of `mgx-data`: E0510 to E0534.
     pub fn read(source: &DataSource) -> Result<Self, Diagnostic> {
         let is_input = |column: &ColumnSpec| source.inputs.iter().any(|input| input.source.column() == Some(&column.name));
-        let wanted = |column: &ColumnSpec| source.labels || !column.kind.is_label() || is_input(column);
-        let tables: Vec<Table> =
-            source.data.iter().map(|spec| Table::read_columns(spec, source.folder, wanted)).collect::<Result<_, _>>()?;
+        let specs: Vec<DataSpec> = source.data.iter().map(|spec| splittable(spec, source, &is_input)).collect::<Result<_, _>>()?;
+        let read = |spec: &DataSpec| {
+            let splits = |column: &ColumnSpec| spec.split.columns().any(|name| *name == column.name);
+            let wanted = |column: &ColumnSpec| source.labels || !column.kind.is_label() || is_input(column) || splits(column);
+            Table::read_columns(spec, source.folder, wanted)
+        };
+        let tables: Vec<Table> = specs.iter().map(read).collect::<Result<_, _>>()?;
         let builder = InputBuilder::new(source.tokenizers, source.lengths, source.inputs, &tables)?;
         let main = main_table(source.lengths, source.inputs);
         let missing =
             || Diagnostic::error("E0941", "the plan reads no table").help("this is a fault of mgx: please report it with the program");
-        let (spec, table) = source.data.get(main).zip(tables.get(main)).ok_or_else(missing)?;
+        let (spec, table) = specs.get(main).zip(tables.get(main)).ok_or_else(missing)?;
         let split = split(table, &spec.split)?;
+        let whole = source.data.get(main).is_some_and(|before| before.split != spec.split).then(|| spec.path.clone());
         let fixed_tokens = source.inputs.iter().map(fixed_length).max();
-        Ok(Self { tables, main, inputs: builder, split, fixed_tokens: fixed_tokens.unwrap_or(0) })
+        Ok(Self { tables, main, inputs: builder, split, fixed_tokens: fixed_tokens.unwrap_or(0), whole })
     }
 
     /// The table that the samples come from.
@@ -72,6 +80,11 @@ impl Data {
     /// How the rows are divided.
     pub fn split(&self) -> &Split {
         &self.split
+    }
+
+    /// The file that was to be split and could not be, for want of labels that prediction does without; none where all is as the program says.
+    pub fn whole(&self) -> Option<&str> {
+        self.whole.as_deref()
     }
 
     /// The rows of a part. E0522 if it has none.
@@ -111,6 +124,20 @@ impl Data {
             spec => capacity(&lengths, spec),
         }
     }
+}
+
+/// A table as it is read: without its split where labels are not needed, and the file lacks one or the column that the split is made by.
+fn splittable(spec: &DataSpec, source: &DataSource, is_input: &impl Fn(&ColumnSpec) -> bool) -> Result<DataSpec, Diagnostic> {
+    if source.labels || spec.split == SplitSpec::None || spec.windows.is_some() {
+        return Ok(spec.clone());
+    }
+    let header = header(&source.folder.join(&spec.path), spec.format)?;
+    let has = |wanted: &str| header.iter().any(|header| header == wanted);
+    let labels = spec.columns.iter().filter(|column| column.kind.is_label() && !is_input(column));
+    if labels.flat_map(ColumnSpec::headers).all(|header| has(header)) && spec.split.header().is_none_or(has) {
+        return Ok(spec.clone());
+    }
+    Ok(DataSpec { split: SplitSpec::None, ..spec.clone() })
 }
 
 /// Tokens of an input that is equally long for all rows; 0 for others.

@@ -8,7 +8,6 @@ use mgx_ir::graph::{DType, Length, LengthId, Op};
 use mgx_ir::plan::{CellNumber, ColumnKind, CountSource, GeneOrder, InputSource, InputSpec, LengthSpec, NeighborSpec, TokenizerKind};
 
 use super::Checker;
-use super::data::own_headers;
 use super::expr::Scope;
 use super::size::{Atom, Size};
 use super::value::{AppliedBackbone, AxisRef, Column, Tensor, TokenLayout};
@@ -186,7 +185,8 @@ impl Checker<'_> {
         let spec = &table.spec.columns[column.column];
         let ColumnKind::Counts { source: CountSource::Wide { genes }, .. } = &spec.kind else { return Some(()) };
         let tokenizer = &self.experiment.tokenizers[applied.tokenizer];
-        let mut declared: HashSet<&str> = table.spec.columns.iter().flat_map(own_headers).map(String::as_str).collect();
+        let mut declared: HashSet<&str> =
+            table.spec.columns.iter().flat_map(mgx_ir::plan::ColumnSpec::headers).map(String::as_str).collect();
         if let Some(header) = table.spec.split.header() {
             declared.insert(header);
         }

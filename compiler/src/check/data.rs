@@ -92,8 +92,9 @@ impl Checker<'_> {
                     None => header,
                 };
                 headers.clone_from(&header);
+                let labels = self.world.needs_labels();
                 for (column, span) in columns.iter().zip(&column_spans) {
-                    for wanted in own_headers(column) {
+                    for wanted in column.headers().into_iter().filter(|_| labels || !column.kind.is_label()) {
                         if !header.contains(wanted) {
                             let name = (*wanted == column.header).then_some(column.name.as_str());
                             self.missing_header(wanted, name, *span, &header, &path, data.source.span);
@@ -102,7 +103,7 @@ impl Checker<'_> {
                     }
                     ok &= self.check_triples(column, *span);
                 }
-                if let (Some(wanted), Some(expr)) = (split.header(), field_value(&data.body, "split"))
+                if let (true, Some(wanted), Some(expr)) = (labels, split.header(), field_value(&data.body, "split"))
                     && !header.iter().any(|header| header == wanted)
                 {
                     self.missing_header(wanted, None, expr.span, &header, &path, data.source.span);
@@ -409,21 +410,6 @@ impl Checker<'_> {
         };
         self.report(diagnostic);
         Value::Error
-    }
-}
-
-/// The headers that a column reads besides those of genes: its own, and what it names.
-pub fn own_headers(column: &ColumnSpec) -> Vec<&String> {
-    match &column.kind {
-        ColumnKind::Counts { source, neighbors } => {
-            let id = matches!(source, CountSource::Long { .. }).then_some(&column.header);
-            id.into_iter().chain(neighbors.iter().flat_map(|spec| [&spec.x, &spec.y])).collect()
-        }
-        ColumnKind::Alignment { structure, .. } => {
-            std::iter::once(&column.header).chain(structure.iter().map(|spec| &spec.header)).collect()
-        }
-        ColumnKind::Reals { headers, .. } | ColumnKind::Labels { headers, .. } if !headers.is_empty() => headers.iter().collect(),
-        _ => vec![&column.header],
     }
 }
 

@@ -18,6 +18,11 @@ pub trait World {
     /// A diagnostic without a place; the checker adds it.
     fn table_header(&self, path: &str, format: FileFormat) -> Result<Vec<String>, Diagnostic>;
 
+    /// Whether tables must have their columns of labels: prediction alone does without.
+    fn needs_labels(&self) -> bool {
+        true
+    }
+
     /// A path of the program as one that holds from anywhere.
     fn absolute(&self, path: &str) -> String {
         path.to_owned()

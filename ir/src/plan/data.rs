@@ -121,6 +121,18 @@ impl SplitSpec {
     }
 }
 
+impl SplitSpec {
+    /// The names of the columns by whose values rows are divided.
+    pub fn columns(&self) -> impl Iterator<Item = &String> {
+        let (stratify, group) = match self {
+            Self::Random { stratify, group, .. } => (stratify.as_ref(), group.as_ref()),
+            Self::Folds(spec) => (spec.stratify.as_ref(), spec.group.as_ref()),
+            Self::Column { .. } | Self::None => (None, None),
+        };
+        stratify.into_iter().chain(group)
+    }
+}
+
 /// Cross-validation, and which of its runs this is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoldSpec {
@@ -452,6 +464,21 @@ impl TokenizerSpec {
 }
 
 impl ColumnSpec {
+    /// The headers that it reads besides those of genes: its own, and what it names.
+    pub fn headers(&self) -> Vec<&String> {
+        match &self.kind {
+            ColumnKind::Counts { source, neighbors } => {
+                let id = matches!(source, CountSource::Long { .. }).then_some(&self.header);
+                id.into_iter().chain(neighbors.iter().flat_map(|spec| [&spec.x, &spec.y])).collect()
+            }
+            ColumnKind::Alignment { structure, .. } => {
+                std::iter::once(&self.header).chain(structure.iter().map(|spec| &spec.header)).collect()
+            }
+            ColumnKind::Reals { headers, .. } | ColumnKind::Labels { headers, .. } if !headers.is_empty() => headers.iter().collect(),
+            _ => vec![&self.header],
+        }
+    }
+
     /// The names of the values of a column of several: of the labels, or the headers, or numbers from 0.
     pub fn value_names(&self) -> Vec<String> {
         match &self.kind {

@@ -76,7 +76,8 @@ pub fn prepare(
     labels: Labels,
     fold: Option<u64>,
 ) -> Result<Prepared, ExitCode> {
-    let (world, name) = Folder::of(file);
+    let (mut world, name) = Folder::of(file);
+    world.labels = labels == Labels::Needed;
     let checked = check(&world, &name, overrides);
     report::print(&checked.diagnostics, &checked.sources);
     if !checked.is_ok() {
@@ -109,6 +110,9 @@ pub fn prepare(
     };
     let data = Data::read(&source).map_err(fail)?;
     report::print(data.warnings(), &sources);
+    if let Some(file) = data.whole() {
+        report::note(format_args!("{file} is not split, without its labels: all its rows are predicted"));
+    }
     warn_truncated(&data, &sources);
     let plan = plan::build(&evaluation, training.as_ref(), &data.capacity(evaluation.batch)).map_err(fail)?;
     Ok(Prepared { sources, folder: world.root, hub: world.hub, experiment: evaluation, resolved, plan, data, sweep })

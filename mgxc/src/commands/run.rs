@@ -73,7 +73,8 @@ pub struct Done {
 
 /// Runs what the options name, in the folder `out` or a new one.
 pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) -> Result<Done, Diagnostic> {
-    let trains = prepared.plan.train.is_some();
+    // The plan of prediction alone does not say how to train.
+    let trains = prepared.experiment.train.is_some();
     let on = prepared.experiment.predict.on.clone();
     let stage = options.stage;
     let fits = trains && matches!(stage, None | Some(Stage::Fit));
@@ -95,11 +96,12 @@ pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) 
     if options.reset_optimizer {
         session.reset_optimizer();
     }
-    let run = run_folder(options, out, session.plan(), &resolved, fits)?;
-    if !options.resume {
+    let existing = options.resume || (trains && !fits && options.checkpoint.is_none());
+    let run = run_folder(out, session.plan(), &resolved, existing)?;
+    if !existing {
         run.write_loading(session.load_report(), session.restore_report())?;
     }
-    if !fits && !trains {
+    if !fits && !existing {
         run.write_lock(&session.lock()?)?;
     }
     let predicted = if matches!(stage, None | Some(Stage::Predict)) { prediction_rows(&session, on.as_deref())? } else { Vec::new() };
@@ -185,9 +187,8 @@ fn prediction_rows(session: &Session, on: Option<&str>) -> Result<Vec<u64>, Diag
 }
 
 /// The folder of the run: a new one for training, an existing one to go on with or to take the parameters from.
-fn run_folder(options: &RunOptions, out: Option<&Path>, plan: &Plan, program: &str, fits: bool) -> Result<RunFolder, Diagnostic> {
+fn run_folder(out: Option<&Path>, plan: &Plan, program: &str, existing: bool) -> Result<RunFolder, Diagnostic> {
     let base = PathBuf::from(RUNS);
-    let existing = options.resume || (plan.train.is_some() && !fits && options.checkpoint.is_none());
     match (out, existing) {
         (Some(path), true) => RunFolder::open(path),
         (Some(path), false) => RunFolder::create(path, plan, program),
