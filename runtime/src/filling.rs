@@ -49,8 +49,8 @@ impl Filled {
     pub fn columns(&self, plan: &Plan) -> Result<FilledColumns<'_>, Diagnostic> {
         let tokenizer = plan.tokenizers.get(self.spec.tokenizer as usize);
         let tokenizer = tokenizer.ok_or_else(|| fault(format_args!("it has no tokenizer {}", self.spec.tokenizer)))?;
-        let (best, in_steps) = (self.spec.best as usize, self.spec.steps > 1);
-        Ok(FilledColumns { name: &self.name, rows: &self.rows, tokenizer: Tokenizer::new(tokenizer)?, best, in_steps })
+        let (best, in_steps, words) = (self.spec.best as usize, self.spec.steps > 1, self.spec.words);
+        Ok(FilledColumns { name: &self.name, rows: &self.rows, tokenizer: Tokenizer::new(tokenizer)?, words, best, in_steps })
     }
 }
 
@@ -169,7 +169,7 @@ fn fill(sample: &mut Filler, scores: &[f32], width: usize, spec: &FillSpec, (ste
     let mut open: Vec<(f32, usize, i32)> = Vec::new();
     for (number, token) in masks.iter_mut().enumerate().filter(|(_, token)| token.step == 0) {
         let own = &scores[token.place as usize * width..][..width];
-        let allowed = || own.iter().zip(0..).filter(|(_, id)| !spec.never.contains(id)).map(|(score, id)| (id, *score));
+        let allowed = || own.iter().zip(0..).filter(|(_, id)| spec.never.binary_search(id).is_err()).map(|(score, id)| (id, *score));
         token.best = greatest(allowed(), spec.best.max(1) as usize);
         let Some((best, score)) = token.best.first().copied() else { continue };
         let chosen = if spec.sample { drawn(allowed(), uniform(derive(key, token.place))).unwrap_or(best) } else { best };
@@ -228,6 +228,7 @@ mod tests {
         FillSpec {
             input: "ids".into(),
             hidden: "ids.hidden".into(),
+            words: false,
             target: None,
             tokenizer: 0,
             mask: MASK,

@@ -2,11 +2,12 @@
 
 use mgx_diag::{Diagnostic, Span};
 use mgx_ir::graph::DType;
-use mgx_ir::plan::{FillSpec, OutputKind};
+use mgx_ir::plan::{Alphabet, ColumnKind, FillSpec, InputSource, OutputKind};
 
 use super::Checker;
 use super::builtins::axis_of;
 use super::expr::Scope;
+use super::token_columns::TokenInput;
 use super::value::{AxisRef, Tensor};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Name};
 
@@ -71,7 +72,9 @@ impl Checker<'_> {
         }
         let known = |input: &String| self.experiment.inputs.iter().any(|other| other.name == *input);
         let target = targets.iter().map(|(_, column)| tokens.target_name(column)).find(known);
+        let words = self.alphabet_of(&tokens) == Some(Alphabet::Text);
         let spec = FillSpec {
+            words,
             hidden: tokens.hidden_name(),
             input: tokens.name,
             target,
@@ -84,6 +87,19 @@ impl Checker<'_> {
             seed: self.experiment.seed,
         };
         Some((self.permute(&tensor, vec![positions, vocabulary]), OutputKind::Filled(spec)))
+    }
+
+    /// The letters that the column of some tokens is made of.
+    fn alphabet_of(&self, tokens: &TokenInput) -> Option<Alphabet> {
+        let name = match &tokens.source {
+            InputSource::Tokens { length } => &self.experiment.lengths.get(length.0 as usize)?.column,
+            other => other.column()?,
+        };
+        let columns = &self.experiment.tables.get(tokens.data)?.spec.columns;
+        match columns.iter().find(|column| column.name == *name)?.kind {
+            ColumnKind::Sequence { alphabet, .. } => Some(alphabet),
+            _ => None,
+        }
     }
 
     fn wrong_scores<T>(&mut self, message: &str, span: Span) -> Option<T> {

@@ -147,6 +147,8 @@ pub struct FillSpec {
     pub target: Option<String>,
     /// Index in `Plan::tokenizers`.
     pub tokenizer: u32,
+    /// Is the sequence text with words? Others are written without spaces.
+    pub words: bool,
     /// The id of the mask.
     pub mask: i32,
     pub steps: u64,
@@ -154,7 +156,7 @@ pub struct FillSpec {
     pub best: u64,
     /// Is a token drawn with the scores as probabilities, and not the best one taken?
     pub sample: bool,
-    /// Tokens that are never filled in.
+    /// Tokens that are never filled in, in ascending order.
     pub never: Vec<i32>,
     /// Seed of what is drawn.
     pub seed: u64,

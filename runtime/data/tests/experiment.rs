@@ -9,8 +9,8 @@ use arrow::datatypes::{Float32Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
 use common::{class, column, data, examples, sequence};
 use mgx_data::{
-    Batching, ColumnSummary, Embeddings, InputBuilder, OutputValues, Split, Table, Tokenizer, capacity, check_training_classes, cost,
-    evaluation_batches, prediction_columns, profile, split, write_embeddings,
+    Batching, ColumnSummary, Embeddings, FilledColumns, FilledRow, FilledToken, InputBuilder, OutputValues, Split, Table, Tokenizer,
+    capacity, check_training_classes, cost, evaluation_batches, prediction_columns, profile, split, write_embeddings,
 };
 use mgx_ir::graph::LengthId;
 use mgx_ir::plan::{
@@ -200,6 +200,40 @@ fn predictions_come_out_in_row_order() {
     assert_eq!(prediction_columns(&table, &[0, 1], &wrong, None, &[]).unwrap_err().code.0, "E0542");
     let blocked = predictions.write_tsv(&tsv.join("below-a-file.tsv")).unwrap_err();
     assert_eq!(blocked.code.0, "E0540");
+}
+
+#[test]
+fn filled_sequences_come_out_in_row_order_with_lists() {
+    let (folder, table) = small_table();
+    let spec = TokenizerSpec {
+        name: "words".into(),
+        kind: TokenizerKind::WordPiece { unknown: 0 },
+        casing: Casing::Keep,
+        replace: vec![],
+        vocabulary: ["[MASK]", "a", ",", "##b"].map(str::to_owned).to_vec(),
+        special: vec![0],
+        prefix: vec![],
+        suffix: vec![],
+    };
+    let token = |place, step, best: &[(i32, f32)]| FilledToken { place, step, best: best.to_vec() };
+    let rows = [
+        FilledRow { ids: vec![1, 3, 2], masks: vec![token(1, 2, &[(3, 0.5)]), token(2, 1, &[(2, 0.75)])] },
+        FilledRow { ids: vec![2, 0], masks: vec![token(1, 0, &[])] },
+        FilledRow { ids: vec![1], masks: vec![] },
+    ];
+    let columns =
+        |words| FilledColumns { name: "filled", rows: &rows, tokenizer: Tokenizer::new(&spec).unwrap(), words, best: 1, in_steps: true };
+    let predictions = prediction_columns(&table, &[2, 0, 1], &[], Some(&columns(true)), &[]).unwrap();
+    let tsv = folder.path().join("filled.tsv");
+    predictions.write_tsv(&tsv).unwrap();
+    let expected = "row\tname\tlabel\ty\tfilled\tfilled.place\tfilled.token.1\tfilled.score.1\tfilled.step\n\
+        1\tr1\ta\t1\t, [MASK]\t1\t\t0\t0\n2\t\"r\t2\"\tb\t2\ta\t\t\t\t\n3\tr3\ta\t0.1\tab ,\t1,2\t##b ,\t0.5,0.75\t2,1\n";
+    assert_eq!(std::fs::read_to_string(&tsv).unwrap(), expected);
+    let path = folder.path().join("filled.parquet");
+    predictions.write_parquet(&path).unwrap();
+    assert_eq!(&read_back(&path), predictions.batch());
+    let letters = prediction_columns(&table, &[2, 0, 1], &[], Some(&columns(false)), &[]).unwrap();
+    assert_eq!(letters.batch()["filled"].as_string::<i64>().value(2), "ab,");
 }
 
 #[test]

@@ -151,3 +151,25 @@ fn definitions_that_cannot_be_used_are_refused() {
     let unknown = Tokenizer::new(&spec).unwrap().encode("a aé", None, true).unwrap_err();
     assert_eq!((unknown.character, unknown.position), ('é', 4));
 }
+
+#[test]
+fn ids_become_text_again() {
+    let mut greedy = letters(&["[CLS]", "[MASK]", "A", "C"], Unknown::Error);
+    (greedy.prefix, greedy.suffix) = (vec![0], vec![0]);
+    let tokenizer = Tokenizer::new(&greedy).unwrap();
+    assert_eq!(tokenizer.text(&[0, 2, 1, 3, 0]), "A[MASK]C");
+    assert_eq!(tokenizer.text(&[0]), "", "of fewer tokens than are added, none is left");
+    let mut words = letters(&["[CLS]", "kin", "##ase", "the"], Unknown::Error);
+    words.kind = TokenizerKind::WordPiece { unknown: 0 };
+    assert_eq!(Tokenizer::new(&words).unwrap().text(&[3, 1, 2, 1]), "the kinase kin");
+    let cases: Vec<Value> = serde_json::from_str(include_str!("fixtures/tokenizer_files.json")).unwrap();
+    let bytes = cases.iter().find(|case| case["name"] == "byte-level BPE").unwrap();
+    let mut library = letters(&["<s>", "<pad>", "</s>", "<unk>", "<mask>"], Unknown::Error);
+    library.kind = TokenizerKind::Library { definition: bytes["definition"].to_string() };
+    (library.prefix, library.suffix) = (vec![0], vec![2]);
+    let tokenizer = Tokenizer::new(&library).unwrap();
+    for text in ["The kinase phosphorylates its substrate.", "M\u{fc}ller's <mask> caf\u{e9}"] {
+        let ids = tokenizer.encode(text, None, true).unwrap().ids;
+        assert_eq!(tokenizer.text(&ids), text);
+    }
+}

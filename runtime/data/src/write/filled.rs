@@ -37,6 +37,8 @@ pub struct FilledColumns<'a> {
     /// In the order of the stage's row list.
     pub rows: &'a [FilledRow],
     pub tokenizer: Tokenizer,
+    /// Is it text with words? Otherwise no spaces are written.
+    pub words: bool,
     pub best: usize,
     pub in_steps: bool,
 }
@@ -58,7 +60,10 @@ impl FilledColumns<'_> {
         let masks = || rows.iter().flat_map(|row| &row.masks);
         let numbers = |of: &dyn Fn(&FilledToken) -> u64| list(Arc::new(UInt64Array::from_iter_values(masks().map(of))));
         let before = self.tokenizer.added().0.len() as u64;
-        let texts = rows.iter().map(|row| self.tokenizer.text(&row.ids));
+        let texts = rows.iter().map(|row| {
+            let text = self.tokenizer.text(&row.ids);
+            if self.words { text } else { text.split_whitespace().collect() }
+        });
         let mut columns: Vec<(String, ArrayRef)> = vec![(self.name.to_owned(), Arc::new(LargeStringArray::from_iter_values(texts)))];
         columns.push((format!("{}.place", self.name), numbers(&|token| token.place.saturating_sub(before))?));
         for rank in 0..self.best {
