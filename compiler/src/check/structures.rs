@@ -76,12 +76,13 @@ impl Checker<'_> {
 
     /// The state that holds the threshold; nothing in the graph reads it.
     fn threshold_state(&mut self, start: f64) -> Option<u32> {
-        let path = "task.threshold".to_owned();
+        // With the key under which the reference's task stores it.
+        let (path, key) = ("task.threshold".to_owned(), "threshold".to_owned());
         let emission = self.emission.as_mut()?;
         let id = ParamId(emission.graph.params.len() as u32);
         emission.graph.params.push(GraphParam { path: path.clone(), axes: Vec::new(), trainable: false });
         emission.params.push(ParamInfo {
-            key: path.clone(),
+            key,
             path,
             axes: Vec::new(),
             shape: Vec::new(),

@@ -64,7 +64,7 @@ fn check_tensor(key: String, entry: &Entry, file: usize, data_start: u64, data_b
         let shape = shape_text(&entry.shape);
         return Err(bad_tensor(name, &key, &format!("{dtype} {shape} needs {needed}, and it has {} bytes", end - begin)));
     }
-    Ok(TensorInfo { key, dtype, shape: entry.shape.clone(), file, offset: data_start + begin, strides: None })
+    Ok(TensorInfo { key, dtype, shape: entry.shape.clone(), file, offset: data_start + begin, strides: None, number: None })
 }
 
 /// The format's rule: the tensors cover the data, without overlap and without holes.

@@ -27,9 +27,16 @@ pub struct TensorInfo {
     /// Distance in elements between neighbours along each axis; none: the elements lie one after another, the last
     /// axis fastest.
     pub(crate) strides: Option<Vec<u64>>,
+    /// The bits of its one f64, where that stands in the header and not in the data.
+    pub(crate) number: Option<u64>,
 }
 
 impl TensorInfo {
+    /// A single number that stands in the header of a file.
+    pub(crate) fn number(key: String, number: f64, file: usize) -> Self {
+        Self { key, dtype: Dtype::F64, shape: Vec::new(), file, offset: 0, strides: None, number: Some(number.to_bits()) }
+    }
+
     /// Number of elements.
     pub fn elements(&self) -> u64 {
         checked_elements(&self.shape).unwrap_or(u64::MAX)
@@ -37,7 +44,7 @@ impl TensorInfo {
 
     /// Do the elements lie one after another, the last axis fastest?
     pub fn is_contiguous(&self) -> bool {
-        self.strides.is_none()
+        self.strides.is_none() && self.number.is_none()
     }
 
     /// The bytes of a contiguous tensor in its file.
@@ -52,6 +59,10 @@ impl TensorInfo {
     /// # Errors
     /// Why the file could not be read. `out` has as many elements as the tensor, whose type is readable.
     pub(crate) fn read(&self, file: &MappedFile, out: &mut [f32]) -> io::Result<()> {
+        if let Some(bits) = self.number {
+            out.fill(f64::from_bits(bits) as f32);
+            return Ok(());
+        }
         if let Some(strides) = &self.strides {
             return self.read_strided(file.bytes(), strides, out).ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
         }
@@ -66,7 +77,7 @@ impl TensorInfo {
 
     /// As [`read`](Self::read), rounded to bfloat16.
     pub(crate) fn read_bf16(&self, file: &MappedFile, out: &mut [bf16]) -> io::Result<()> {
-        if self.strides.is_some() {
+        if self.strides.is_some() || self.number.is_some() {
             let mut values = vec![0.0; out.len()];
             self.read(file, &mut values)?;
             out.convert_from_f32_slice(&values);
@@ -170,7 +181,15 @@ mod tests {
     #[test]
     fn reads_a_transposed_tensor() {
         let bytes: Vec<u8> = (0..6u8).collect();
-        let info = TensorInfo { key: "t".into(), dtype: Dtype::U8, shape: vec![3, 2], file: 0, offset: 0, strides: Some(vec![1, 3]) };
+        let info = TensorInfo {
+            key: "t".into(),
+            dtype: Dtype::U8,
+            shape: vec![3, 2],
+            file: 0,
+            offset: 0,
+            strides: Some(vec![1, 3]),
+            number: None,
+        };
         let folder = tempfile::tempdir().unwrap();
         let file = |bytes: &[u8]| {
             let path = folder.path().join(bytes.len().to_string());
@@ -191,7 +210,15 @@ mod tests {
         let path = folder.path().join("halves");
         std::fs::write(&path, [&[7, 7], halves.as_slice()].concat()).unwrap();
         let file = MappedFile::open(&path).unwrap();
-        let mut info = TensorInfo { key: "t".into(), dtype: Dtype::F16, shape: vec![elements as u64], file: 0, offset: 2, strides: None };
+        let mut info = TensorInfo {
+            key: "t".into(),
+            dtype: Dtype::F16,
+            shape: vec![elements as u64],
+            file: 0,
+            offset: 2,
+            strides: None,
+            number: None,
+        };
         let mut out = vec![0.0; elements];
         info.read(&file, &mut out).unwrap();
         assert!(out.iter().enumerate().all(|(i, value)| *value == (i % 999) as f32));

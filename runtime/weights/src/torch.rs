@@ -7,7 +7,7 @@ use std::io::Cursor;
 use mgx_diag::Diagnostic;
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::pickle::{MAX_PICKLE_BYTES, Machine, Node, Pickled, named_tensors};
+use crate::pickle::{MAX_PICKLE_BYTES, Machine, Node, Pickled, Stored, named_tensors};
 use crate::tensor::{TensorInfo, strides_are_contiguous};
 
 /// How a zip archive begins.
@@ -149,11 +149,17 @@ fn tensors(pickled: &Pickled<'_>, starts: &[u64], file: usize, name: &str) -> Re
     let named = named_tensors(name, pickled)?;
     let mut tensors = Vec::with_capacity(named.len());
     for found in named {
-        let raw = found.tensor;
+        let raw = match found.value {
+            Stored::Tensor(raw) => raw,
+            Stored::Number(number) => {
+                tensors.push(TensorInfo::number(found.key, number, file));
+                continue;
+            }
+        };
         // Storages were checked to lie within the file and tensors within their storage, so the sum is within it too.
         let offset = starts.get(raw.storage).copied().unwrap_or(u64::MAX).saturating_add(raw.byte_offset);
         let strides = (!strides_are_contiguous(&raw.shape, &raw.strides)).then(|| raw.strides.clone());
-        tensors.push(TensorInfo { key: found.key, dtype: raw.dtype, shape: raw.shape.clone(), file, offset, strides });
+        tensors.push(TensorInfo { key: found.key, dtype: raw.dtype, shape: raw.shape.clone(), file, offset, strides, number: None });
     }
     Ok(tensors)
 }

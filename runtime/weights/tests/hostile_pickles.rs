@@ -70,6 +70,19 @@ fn strangers_beside_a_state_dict_are_passed_over() {
     }
 }
 
+/// A number of Python beside the tensors of a state dict is a tensor of one element; elsewhere it is none.
+#[test]
+fn numbers_of_a_state_dict_are_read() {
+    let number = [b"}X\x09\0\0\0thresholdG".as_slice(), &0.07f64.to_be_bytes(), b"s"].concat();
+    let state_dict = [b"\x80\x02}X\x0a\0\0\0state_dict".as_slice(), &number, b"s."].concat();
+    let checkpoint = open_bytes(&torch_zip(&state_dict, &[])).unwrap();
+    let mut found = [0.0];
+    checkpoint.read_f32("threshold", &mut found).unwrap();
+    assert_eq!((checkpoint.get("threshold").unwrap().shape.clone(), found), (vec![], [0.07]));
+    let plain = [b"\x80\x02".as_slice(), &number, b"."].concat();
+    assert!(open_bytes(&torch_zip(&plain, &[])).unwrap().tensors().is_empty());
+}
+
 #[test]
 fn terminal_escapes_in_names_are_not_shown() {
     let error = open_bytes(&torch_zip(b"cos\x1b[2J\nsystem\n.", &[])).unwrap_err();

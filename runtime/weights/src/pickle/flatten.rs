@@ -14,10 +14,17 @@ const MAX_VISITS: usize = 4_000_000;
 const MAX_KEY: usize = 4096;
 const MAX_KEYS: usize = 256 << 20;
 
-/// A tensor and its key.
+/// A tensor, or a single number, and its key.
 pub(crate) struct NamedTensor<'p> {
     pub key: String,
-    pub tensor: &'p RawTensor,
+    pub value: Stored<'p>,
+}
+
+/// What stands under a key.
+pub(crate) enum Stored<'p> {
+    Tensor(&'p RawTensor),
+    /// A number of Python, as tasks keep one beside the tensors of their state dict.
+    Number(f64),
 }
 
 /// All tensors of a pickle by the path to them, joined by dots; list elements are numbered from 0. If the outermost dictionary
@@ -35,7 +42,16 @@ pub(crate) fn named_tensors<'p>(file: &str, pickled: &'p Pickled<'_>) -> Result<
         (Node::Text("state_dict"), Node::Dict(inner)) => Some(inner),
         _ => None,
     });
-    let mut walk = Walk { place: Place { file, at: pickled.end }, pickled, key: String::new(), found: Vec::new(), visits: 0, letters: 0 };
+    let is_state_dict = state_dict.is_some();
+    let mut walk = Walk {
+        place: Place { file, at: pickled.end },
+        pickled,
+        key: String::new(),
+        found: Vec::new(),
+        visits: 0,
+        letters: 0,
+        is_state_dict,
+    };
     walk.dict(state_dict.unwrap_or(root), 0)?;
     Ok(walk.found)
 }
@@ -48,6 +64,7 @@ struct Walk<'p, 'a, 'f> {
     found: Vec<NamedTensor<'p>>,
     visits: usize,
     letters: usize,
+    is_state_dict: bool,
 }
 
 impl Walk<'_, '_, '_> {
@@ -105,8 +122,12 @@ impl Walk<'_, '_, '_> {
                     return Err(self.place.too_large("its keys"));
                 }
                 if let Some(tensor) = pickled.tensors.get(*index) {
-                    self.found.push(NamedTensor { key: self.key.clone(), tensor });
+                    self.found.push(NamedTensor { key: self.key.clone(), value: Stored::Tensor(tensor) });
                 }
+                Ok(())
+            }
+            Node::Float(number) if self.is_state_dict && depth == 1 => {
+                self.found.push(NamedTensor { key: self.key.clone(), value: Stored::Number(*number) });
                 Ok(())
             }
             _ => Ok(()),

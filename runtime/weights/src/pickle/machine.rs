@@ -144,7 +144,7 @@ impl<'a> Machine<'a> {
             },
             op::LONG1 => integer(self.need(|reader| reader.counted(1))?),
             op::LONG4 => integer(self.need(|reader| reader.counted(4))?),
-            op::BINFLOAT => self.need(|reader| reader.array::<8>()).map(|_| Node::Opaque)?,
+            op::BINFLOAT => Node::Float(f64::from_be_bytes(self.need(|reader| reader.array::<8>())?)),
             op::FLOAT => self.need(|reader| reader.line()).map(|_| Node::Opaque)?,
             op::BINUNICODE => Node::Text(self.need(|reader| reader.text(4))?),
             op::SHORT_BINUNICODE => Node::Text(self.need(|reader| reader.text(1))?),

@@ -13,7 +13,7 @@ mod reader;
 mod rebuild;
 mod value;
 
-pub(crate) use flatten::named_tensors;
+pub(crate) use flatten::{Stored, named_tensors};
 pub(crate) use machine::{Machine, Pickled};
 pub(crate) use value::Node;
 

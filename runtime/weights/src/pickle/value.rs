@@ -14,7 +14,8 @@ pub(crate) enum Node<'a> {
     Int(i64),
     /// An integer of more than 64 bits: little-endian two's complement.
     BigInt(&'a [u8]),
-    /// A float or a string of bytes: carried along, never looked at.
+    Float(f64),
+    /// A float as text or a string of bytes: carried along, never looked at.
     Opaque,
     Text(&'a str),
     Tuple(Vec<Id>),
