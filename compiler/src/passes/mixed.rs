@@ -18,7 +18,7 @@ use super::rewrite::Rewriter;
 /// Where the graph breaks its promises (debug builds).
 pub fn round_products(graph: &mut Graph) -> Vec<NodeId> {
     let folded = folded(graph);
-    let mut mixed = Mixed { rewriter: Rewriter::new(graph), map: Vec::with_capacity(graph.nodes.len()) };
+    let mut mixed = Mixed { rewriter: Rewriter::new(graph), map: Vec::with_capacity(graph.nodes.len()), shared: BTreeSet::new() };
     for (index, node) in graph.nodes.iter().enumerate() {
         mixed.rewriter.b.spans.clone_from(&node.spans);
         let inputs: Vec<NodeId> = node.inputs.iter().map(|input| mixed.map[input.0 as usize]).collect();
@@ -26,7 +26,7 @@ pub fn round_products(graph: &mut Graph) -> Vec<NodeId> {
         mixed.rewriter.name(id, node.path.as_ref());
         mixed.map.push(id);
     }
-    let Mixed { rewriter, map } = mixed;
+    let Mixed { rewriter, map, .. } = mixed;
     let outputs = std::mem::take(&mut graph.outputs);
     *graph = rewriter.b.finish();
     graph.outputs = outputs;
@@ -46,6 +46,8 @@ fn folded(graph: &Graph) -> BTreeSet<NodeId> {
 struct Mixed {
     rewriter: Rewriter,
     map: Vec<NodeId>,
+    /// Values that are the same for all samples (parameters, above all) and were rounded for a product.
+    shared: BTreeSet<NodeId>,
 }
 
 impl Mixed {
@@ -60,15 +62,29 @@ impl Mixed {
             _ => 0,
         };
         let is_lse = |place: usize| matches!(node.op, Op::AttentionGrad { .. }) && place == 4;
+        let trigger = inputs.iter().copied().find(|input| self.rewriter.b.ty(*input).per_sample);
         let inputs: Vec<NodeId> = inputs
             .iter()
             .enumerate()
-            .map(|(place, input)| if place < operands && !is_lse(place) { self.rounded(*input) } else { *input })
+            .map(|(place, input)| if place < operands && !is_lse(place) { self.operand(*input, trigger) } else { *input })
             .collect();
         let id = self.rewriter.copy(node, &inputs);
         let is_product = operands > 0 && !is_folded && !matches!(node.op, Op::AttentionLse { .. })
             || matches!(node.op, Op::Fold { .. }) && matches!(self.rewriter.b.graph.node(inputs[0]).op, Op::Contract { .. });
         if is_product && node.ty.per_sample { self.rounded(id) } else { id }
+    }
+
+    /// An operand, rounded. What is the same for all samples is rounded anew for each product, once `trigger` is there: else all weights would be kept rounded
+    /// from the forward pass to the backward pass.
+    fn operand(&mut self, id: NodeId, trigger: Option<NodeId>) -> NodeId {
+        let again = !self.is_rounded(id) && !self.rewriter.b.ty(id).per_sample && !self.shared.insert(id);
+        match trigger.filter(|_| again) {
+            Some(trigger) => {
+                let later = self.rewriter.add(Op::After, &[id, trigger], None);
+                self.rounded(later)
+            }
+            None => self.rounded(id),
+        }
     }
 
     /// The value rounded to bfloat16: itself where its numbers are of that type already.
