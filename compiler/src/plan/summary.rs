@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mgx_ir::plan::{BufferId, Memory, ParamSpec, Plan, Program, ProgramInput, StepKind, Storage};
+use mgx_ir::plan::{Memory, OutputKind, ParamSpec, Plan, ProgramInput, StepKind};
 use serde::Serialize;
 
 /// The figures of a plan.
@@ -42,13 +42,13 @@ const PROGRAM_BYTES: u64 = 50 << 20;
 const STEP_BYTES: u64 = 8 << 10;
 /// Bytes that a byte of a data file takes as table, tokens and predictions.
 const DATA_FACTOR: u64 = 6;
-/// Copies of a batch's outputs on the way to files: as the program leaves them, gathered, as columns, and encoded.
+/// Copies of all predictions on the way to files: as they were gathered, as columns, and encoded in two forms.
 const OUTPUT_COPIES: u64 = 4;
 /// Bytes of the values of a frozen part that wait to be written, and on their way.
 const FROZEN_BYTES: u64 = 2 * (16 << 20);
 
-/// Counts. `data_bytes` is the size of the data files.
-pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
+/// Counts. `data_bytes` is the size of the data files; `predicted` are the lengths of the rows that are predicted.
+pub fn summarize(plan: &Plan, data_bytes: u64, predicted: &[Vec<u64>]) -> Summary {
     let parameters_total = plan.params.iter().filter(|param| !param.state).map(|param| param.elements()).sum();
     let parameters_trainable = plan.params.iter().filter(|param| param.trainable).map(|param| param.elements()).sum();
     let parameters_active = active(plan);
@@ -89,7 +89,7 @@ pub fn summarize(plan: &Plan, data_bytes: u64) -> Summary {
             + PROGRAM_BYTES
             + steps * STEP_BYTES
             + data_bytes * DATA_FACTOR
-            + output_bytes(&plan.predict) * OUTPUT_COPIES
+            + output_bytes(plan, predicted) * OUTPUT_COPIES
             + plan.frozen.as_ref().map_or(0, |_| FROZEN_BYTES),
         bytes_written,
         kernels,
@@ -105,18 +105,16 @@ fn active(plan: &Plan) -> u64 {
     of_choices.into_iter().map(|((chosen, of), elements)| elements / of.max(1) * chosen).sum()
 }
 
-/// Bytes of a program's outputs for the largest batch.
-fn output_bytes(program: &Program) -> u64 {
-    let buffer = |id: BufferId| &program.buffers[id.0 as usize];
-    let reserved = |output: &ProgramInput| match buffer(output.buffer).storage {
-        Storage::Arena { bytes, .. } => bytes,
-        Storage::Alias(root) => match buffer(root).storage {
-            Storage::Arena { bytes, .. } => bytes,
-            _ => 0,
-        },
-        _ => 0,
+/// Bytes of the predictions of rows with these lengths. Of what fills in masks the scores are not kept.
+fn output_bytes(plan: &Plan, rows: &[Vec<u64>]) -> u64 {
+    let program = &plan.predict;
+    let fills = |name: &str| plan.outputs.iter().any(|output| output.name == name && matches!(output.kind, OutputKind::Filled(_)));
+    let kept: Vec<&ProgramInput> = program.outputs.iter().filter(|output| !fills(&output.name)).collect();
+    let elements = |output: &ProgramInput, lengths: &[u64]| -> u64 {
+        let axes = &program.buffers[output.buffer.0 as usize].ty.axes;
+        axes.iter().map(|axis| program.axes[axis.0 as usize].extent.eval(lengths)).fold(1, u64::saturating_mul)
     };
-    program.outputs.iter().map(reserved).sum()
+    rows.iter().flat_map(|lengths| kept.iter().map(move |output| 4 * elements(output, lengths))).fold(0, u64::saturating_add)
 }
 
 /// `1,234,567`.

@@ -17,7 +17,7 @@ pub fn run(options: &PlanOptions) -> ExitCode {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
-    let summary = mgx_compiler::plan::summarize(&prepared.plan, prepared.data_bytes());
+    let summary = prepared.summary();
     if options.json {
         let data = serde_json::json!({ "summary": summary, "plan": prepared.plan });
         report::line(format_args!("{data}"));

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use mgx_compiler::check::{Elaborated, Override, Sweep, check, elaborate};
-use mgx_compiler::plan;
-use mgx_data::structure_files;
+use mgx_compiler::plan::{self, Summary};
+use mgx_data::{Part, structure_files};
 use mgx_diag::{Diagnostic, Label, SourceMap};
 use mgx_ir::plan::{DataSpec, FileFormat, Plan, SplitSpec, WeightsSpec};
 use mgx_runtime::{Data, DataSource};
@@ -48,14 +48,38 @@ impl Prepared {
         self.plan.weights.iter().enumerate().map(folder).collect()
     }
 
+    /// What a run takes. Where the part to predict has no rows, which running says, nothing is predicted.
+    pub fn summary(&self) -> Summary {
+        let predicted = prediction_rows(&self.data, self.experiment.predict.on.as_deref()).unwrap_or_default();
+        let lengths: Vec<Vec<u64>> = predicted.iter().map(|row| self.data.inputs().lengths(*row)).collect();
+        plan::summarize(&self.plan, self.data_bytes(), &lengths)
+    }
+
     /// Size of the data files.
-    pub fn data_bytes(&self) -> u64 {
+    fn data_bytes(&self) -> u64 {
         let files = |spec: &DataSpec| {
             let path = self.folder.join(&spec.path);
             if spec.format == FileFormat::Structures { structure_files(&path).unwrap_or_default() } else { vec![path] }
         };
         self.plan.data.iter().flat_map(files).filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum()
     }
+}
+
+/// The rows to predict: those that the experiment names, else the test part, else all.
+///
+/// # Errors
+/// E0522 for a part without rows.
+pub fn prediction_rows(data: &Data, on: Option<&str>) -> Result<Vec<u64>, Diagnostic> {
+    let split = data.split();
+    let part = match on {
+        Some("train") => Part::Train,
+        Some("valid") => Part::Valid,
+        Some("test") => Part::Test,
+        Some(_) => return Ok(data.all_rows()),
+        None if split.test.is_empty() => return Ok(data.all_rows()),
+        None => Part::Test,
+    };
+    Ok(data.rows(part)?.to_vec())
 }
 
 /// Whether labels are needed: they are not for prediction alone.

@@ -11,7 +11,7 @@ use mgx_ir::plan::{Plan, TrainSpec};
 use mgx_runtime::{FitReport, Interrupt, Metrics, ProgressMode, RunFolder, Session, Settings, Stop, Strictness};
 use serde_json::{Map, Value};
 
-use super::prepare::{Labels, Prepared, prepare};
+use super::prepare::{Labels, Prepared, prediction_rows, prepare};
 use super::{folds, resources, sweeps};
 use crate::cache::cache;
 use crate::cli::{RunOptions, Stage};
@@ -79,7 +79,7 @@ pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) 
     let stage = options.stage;
     let fits = trains && matches!(stage, None | Some(Stage::Fit));
     let weights = Some(prepared.weight_folders()?);
-    let summary = mgx_compiler::plan::summarize(&prepared.plan, prepared.data_bytes());
+    let summary = prepared.summary();
     let resolved = prepared.resolved;
     let settings =
         Settings { folder: prepared.folder, weights, progress: ProgressMode::Auto, interrupt: Interrupt::on_signals()?, cache: cache()? };
@@ -104,7 +104,7 @@ pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) 
     if !fits && !existing {
         run.write_lock(&session.lock()?)?;
     }
-    let predicted = if matches!(stage, None | Some(Stage::Predict)) { prediction_rows(&session, on.as_deref())? } else { Vec::new() };
+    let predicted = if matches!(stage, None | Some(Stage::Predict)) { prediction_rows(session.data(), on.as_deref())? } else { Vec::new() };
     // The other stages only read a run, whose own figures stay.
     let whole = fits || !trains;
     let forecast = if whole {
@@ -170,20 +170,6 @@ fn restore(session: &mut Session, path: &Path, options: &RunOptions) -> Result<(
         session.restore_optimizer(path)?;
     }
     Ok(())
-}
-
-/// The rows to predict: those that the experiment names, else the test part, else all.
-fn prediction_rows(session: &Session, on: Option<&str>) -> Result<Vec<u64>, Diagnostic> {
-    let split = session.data().split();
-    let part = match on {
-        Some("train") => Part::Train,
-        Some("valid") => Part::Valid,
-        Some("test") => Part::Test,
-        Some(_) => return Ok(session.data().all_rows()),
-        None if split.test.is_empty() => return Ok(session.data().all_rows()),
-        None => Part::Test,
-    };
-    Ok(session.data().rows(part)?.to_vec())
 }
 
 /// The folder of the run: a new one for training, an existing one to go on with or to take the parameters from.
