@@ -121,6 +121,17 @@ impl Checker<'_> {
         ok.then_some(slots)
     }
 
+    /// Have all of these arguments, those of `what` after its values, names of options?
+    pub fn only_options(&mut self, what: &str, takes: &str, options: &[Arg], known: &[&str]) -> Option<()> {
+        let unknown = options.iter().find(|arg| arg.name.as_ref().is_none_or(|name| !known.contains(&name.text.as_str())));
+        match unknown.map(|arg| (&arg.name, arg.value.span)) {
+            None => return Some(()),
+            Some((Some(name), _)) => self.unknown_option(what, name, known.iter().copied()),
+            Some((None, span)) => self.report(Diagnostic::error("E0208", format!("`{what}` takes {takes}")).label(span, "one too many")),
+        }
+        None
+    }
+
     pub fn unknown_option<'a>(&mut self, what: &str, name: &Name, known: impl Iterator<Item = &'a str>) {
         let known: Vec<&str> = known.collect();
         let diagnostic = Diagnostic::error("E0206", format!("`{what}` has no option `{}`", name.text)).label(name.span, "unknown option");

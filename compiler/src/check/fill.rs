@@ -31,13 +31,7 @@ impl Checker<'_> {
             return self.wrong_scores("`refill` takes scores of all tokens", span);
         };
         let option = |name: &str| options.iter().find(|arg| arg.name.as_ref().is_some_and(|other| other.text == name));
-        if let Some(unknown) = options.iter().find(|arg| arg.name.as_ref().is_none_or(|name| !OPTIONS.contains(&name.text.as_str()))) {
-            match &unknown.name {
-                Some(name) => self.unknown_option("refill", name, OPTIONS.into_iter()),
-                None => self.report(Diagnostic::error("E0208", "`refill` takes one value").label(unknown.value.span, "one too many")),
-            }
-            return None;
-        }
+        self.only_options("refill", "one value", options, &OPTIONS)?;
         let value = self.eval(&scores.value, scope);
         let tensor = self.operand(&value, Some(DType::F32), scores.value.span)?;
         let Some(over) = option("over") else {

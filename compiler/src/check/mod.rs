@@ -64,7 +64,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use mgx_diag::{Diagnostic, SourceMap, Span};
-use mgx_ir::graph::{Graph, NodeId, ParamId};
+use mgx_ir::graph::{AxisId, Graph, GraphParam, NodeId, ParamId};
 use mgx_ir::plan::Init;
 
 use crate::syntax::ast::ItemKind;
@@ -92,6 +92,25 @@ pub struct ParamInfo {
     pub adapter: Option<usize>,
     /// Epochs before it is trained.
     pub from_epoch: u64,
+}
+
+impl ParamInfo {
+    /// A state of a task, of one number; `key` is how the reference stores it.
+    fn state_of_task(path: String, key: &str, init: Init) -> Self {
+        Self {
+            path,
+            key: key.to_owned(),
+            axes: Vec::new(),
+            shape: Vec::new(),
+            init,
+            trainable: false,
+            state: true,
+            chosen: None,
+            network: None,
+            adapter: None,
+            from_epoch: 0,
+        }
+    }
 }
 
 /// The graph being built.
@@ -285,6 +304,15 @@ impl<'w> Checker<'w> {
             experiment: experiment::ExperimentState::default(),
             recording: hidden_states::Recording::default(),
         }
+    }
+
+    /// Adds a state of the task to the graph's parameters.
+    fn add_task_state(&mut self, param: ParamInfo, axes: Vec<AxisId>) -> Option<ParamId> {
+        let emission = self.emission.as_mut()?;
+        let id = ParamId(emission.graph.params.len() as u32);
+        emission.graph.params.push(GraphParam { path: param.path.clone(), axes, trainable: false });
+        emission.params.push(param);
+        Some(id)
     }
 
     /// Begins to count what is evaluated anew.

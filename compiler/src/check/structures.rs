@@ -1,7 +1,7 @@
 //! `output structure = base_pairs(probability, pairs)`: pairs of a secondary structure that follow from probabilities by a threshold.
 
 use mgx_diag::{Diagnostic, Span};
-use mgx_ir::graph::{DType, GraphParam, ParamId};
+use mgx_ir::graph::DType;
 use mgx_ir::plan::{ColumnKind, Init, OutputKind, StructureOutput};
 
 use super::expr::Scope;
@@ -31,13 +31,7 @@ impl Checker<'_> {
     ) -> Option<(Tensor, OutputKind)> {
         let usage = "`base_pairs` takes the probabilities of all pairs of letters, and the label of a task that has contacts";
         let [probability, label, options @ ..] = args else { return self.no_structure(usage, span) };
-        if let Some(unknown) = options.iter().find(|arg| arg.name.as_ref().is_none_or(|name| !OPTIONS.contains(&name.text.as_str()))) {
-            match &unknown.name {
-                Some(name) => self.unknown_option("base_pairs", name, OPTIONS.into_iter()),
-                None => self.report(Diagnostic::error("E0208", "`base_pairs` takes two values").label(unknown.value.span, "one too many")),
-            }
-            return None;
-        }
+        self.only_options("base_pairs", "two values", options, &OPTIONS)?;
         let value = self.eval(&probability.value, scope);
         let tensor = self.operand(&value, Some(DType::F32), probability.value.span)?;
         let is_square = matches!(tensor.axes[..], [a, b] if self.same_size(&self.axis_size(a), &self.axis_size(b)));
@@ -77,23 +71,8 @@ impl Checker<'_> {
     /// The state that holds the threshold; nothing in the graph reads it.
     fn threshold_state(&mut self, start: f64) -> Option<u32> {
         // With the key under which the reference's task stores it.
-        let (path, key) = ("task.threshold".to_owned(), "threshold".to_owned());
-        let emission = self.emission.as_mut()?;
-        let id = ParamId(emission.graph.params.len() as u32);
-        emission.graph.params.push(GraphParam { path: path.clone(), axes: Vec::new(), trainable: false });
-        emission.params.push(ParamInfo {
-            key,
-            path,
-            axes: Vec::new(),
-            shape: Vec::new(),
-            init: Init::Constant(start),
-            trainable: false,
-            state: true,
-            chosen: None,
-            network: None,
-            adapter: None,
-            from_epoch: 0,
-        });
+        let param = ParamInfo::state_of_task("task.threshold".to_owned(), "threshold", Init::Constant(start));
+        let id = self.add_task_state(param, Vec::new())?;
         Some(id.0)
     }
 }

@@ -234,7 +234,8 @@ impl Numbers<'_> {
     const KINDS: [&'static str; 3] = ["AxisId", "LengthId", "ParamId"];
 
     fn number(&mut self, kind: &'static str, name: &str) -> usize {
-        let next = self.seen.keys().filter(|(other, _)| *other == kind).count();
+        // Numbers of all kinds are one sequence: what counts is that equal graphs have equal ones.
+        let next = self.seen.len();
         *self.seen.entry((kind, name.to_owned())).or_insert(next)
     }
 

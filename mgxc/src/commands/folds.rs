@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mgx_diag::Diagnostic;
@@ -11,7 +10,7 @@ use mgx_runtime::{Metrics, RunFolder};
 use serde_json::{Map, Value, json};
 
 use super::prepare::Prepared;
-use super::run::{Ended, RUNS, prepared, run_stages};
+use super::run::{Ended, folder_of_runs, prepared, run_stages};
 use crate::cli::{RunOptions, Stage};
 use crate::report;
 
@@ -32,7 +31,7 @@ pub fn run(options: &RunOptions, first: Prepared, count: u64) -> Result<Ended, D
         return Err(Diagnostic::error("E0568", format!("the experiment has {count} folds, and this stage is of one of them"))
             .help("choose it with `--fold 0`, and its run with `--out RUN/fold-0`"));
     }
-    let folder = folder(options, &first)?;
+    let folder = folder_of_runs(options, &first, "fold-0")?;
     let mut next = Some(first);
     let mut tests = Vec::new();
     for fold in 0..count {
@@ -54,16 +53,6 @@ pub fn run(options: &RunOptions, first: Prepared, count: u64) -> Result<Ended, D
     let test = if tests.len() as u64 == count { summarize(&tests, &folder)? } else { Map::new() };
     report::line(format_args!("all folds are in {}", folder.display()));
     Ok(Ended { code: ExitCode::SUCCESS, test })
-}
-
-/// The folder of all folds: `--out`, or a new one.
-fn folder(options: &RunOptions, prepared: &Prepared) -> Result<PathBuf, Diagnostic> {
-    match &options.out {
-        Some(path) => Ok(path.clone()),
-        None if options.resume => Err(Diagnostic::error("E0951", "which folds are to be gone on with is not said")
-            .help("name the folder that holds `fold-0` by `--out`")),
-        None => RunFolder::free_numbered(&PathBuf::from(RUNS), &prepared.plan.name),
-    }
 }
 
 /// Prints and writes mean and standard deviation (of a sample) of each metric over the folds. Gives the means.

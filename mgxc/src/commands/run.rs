@@ -18,7 +18,7 @@ use crate::cli::{RunOptions, Stage};
 use crate::report;
 
 /// Where runs go that are not given a folder.
-pub const RUNS: &str = "runs";
+const RUNS: &str = "runs";
 /// The exit code after an interrupt, as shells have it.
 const INTERRUPTED: u8 = 130;
 
@@ -170,6 +170,19 @@ fn restore(session: &mut Session, path: &Path, options: &RunOptions) -> Result<(
         session.restore_optimizer(path)?;
     }
     Ok(())
+}
+
+/// The folder that several runs of an experiment stand in, the first of them in its folder `first`: `--out`, or a new one.
+///
+/// # Errors
+/// E0951 where runs are to be gone on with and it is not said which; those of [`RunFolder::free_numbered`].
+pub fn folder_of_runs(options: &RunOptions, prepared: &Prepared, first: &str) -> Result<PathBuf, Diagnostic> {
+    match &options.out {
+        Some(path) => Ok(path.clone()),
+        None if options.resume => Err(Diagnostic::error("E0951", "which runs are to be gone on with is not said")
+            .help(format!("name the folder that holds `{first}` by `--out`"))),
+        None => RunFolder::free_numbered(Path::new(RUNS), &prepared.plan.name),
+    }
 }
 
 /// The folder of the run: a new one for training, an existing one to go on with or to take the parameters from.

@@ -1,7 +1,7 @@
 //! Sweeps: a run for each member, in folders beside each other, and what they come to in one table.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use mgx_compiler::check::{Override, Sweep};
@@ -10,7 +10,7 @@ use mgx_runtime::RunFolder;
 use serde_json::{Map, Value, json};
 
 use super::prepare::Prepared;
-use super::run::{RUNS, prepared, run_one};
+use super::run::{folder_of_runs, prepared, run_one};
 use crate::cli::{RunOptions, Stage};
 use crate::report;
 
@@ -37,7 +37,7 @@ pub fn run(options: &RunOptions, first: Prepared, sweep: &Sweep) -> Result<ExitC
         return Err(Diagnostic::error("E0217", format!("the experiment is a sweep of {count}, and this stage is of one member"))
             .help("choose it with `--member 0`, and its run with `--out RUN/member-0`"));
     }
-    let folder = folder(options, &first)?;
+    let folder = folder_of_runs(options, &first, "member-0")?;
     let mut next = Some(first);
     let mut rows = Vec::new();
     for (member, settings) in (0..).zip(&sweep.members) {
@@ -64,16 +64,6 @@ pub fn run(options: &RunOptions, first: Prepared, sweep: &Sweep) -> Result<ExitC
 
 fn of_member(options: &RunOptions, member: u64) -> RunOptions {
     RunOptions { member: Some(member), ..options.clone() }
-}
-
-/// The folder of all members: `--out`, or a new one.
-fn folder(options: &RunOptions, prepared: &Prepared) -> Result<PathBuf, Diagnostic> {
-    match &options.out {
-        Some(path) => Ok(path.clone()),
-        None if options.resume => Err(Diagnostic::error("E0951", "which sweep is to be gone on with is not said")
-            .help("name the folder that holds `member-0` by `--out`")),
-        None => RunFolder::free_numbered(&PathBuf::from(RUNS), &prepared.plan.name),
-    }
 }
 
 /// `seed = 1, encoder = small()`.

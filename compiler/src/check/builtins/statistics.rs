@@ -1,7 +1,7 @@
 //! What a task knows of the labels of the training rows, and numbers along the axis of classes.
 
 use mgx_diag::Diagnostic;
-use mgx_ir::graph::{BinaryOp, DType, GraphParam, NodeId, Op, ParamId};
+use mgx_ir::graph::{BinaryOp, DType, NodeId, Op};
 use mgx_ir::plan::{FitSpec, Init, InputSource, Statistic};
 
 use super::super::expr::Scope;
@@ -113,22 +113,8 @@ impl Checker<'_> {
         let graph_axes: Vec<_> = axes.iter().map(|axis| self.graph_axis(*axis)).collect();
         let names = axes.iter().map(|axis| self.axis(*axis).name.clone()).collect();
         let fit = self.experiment.fits.len() as u32;
-        let emission = self.emission.as_mut()?;
-        let id = ParamId(emission.graph.params.len() as u32);
-        emission.graph.params.push(GraphParam { path: path.clone(), axes: graph_axes, trainable: false });
-        emission.params.push(ParamInfo {
-            key: key.to_owned(),
-            path,
-            axes: names,
-            shape: sizes?,
-            init: Init::Fitted { fit },
-            trainable: false,
-            state: true,
-            chosen: None,
-            network: None,
-            adapter: None,
-            from_epoch: 0,
-        });
+        let param = ParamInfo { axes: names, shape: sizes?, ..ParamInfo::state_of_task(path, key, Init::Fitted { fit }) };
+        let id = self.add_task_state(param, graph_axes)?;
         let state = self.emit(Op::Param(id), &[], DType::F32, axes, false);
         self.experiment.fits.push((spec, state.clone()));
         Some(state)
