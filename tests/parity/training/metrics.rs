@@ -3,17 +3,18 @@
 use mgx_data::{Comparison, Metric, Targets, Values};
 use mgx_ir::plan::{ColumnKind, MetricKind, MetricSpec};
 use mgx_tests::Outcome;
-use mgx_tests::compare::{Account, Tolerance};
+use mgx_tests::compare::Tolerance;
 use serde_json::Value as Json;
 
+use super::numbers::Numbers;
 use super::real;
 use super::rows::Rows;
 use super::steps::Training;
 
 /// Every metric that was recorded under `prefix`, over all rows of some batches. The loss is the mean over the samples, as the reference weighs
 /// batches by their samples.
-pub fn check_metrics(
-    account: &mut Account,
+pub fn measure(
+    numbers: &mut Vec<Numbers>,
     what: &str,
     recorded: &Json,
     prefix: &str,
@@ -41,7 +42,7 @@ pub fn check_metrics(
                 _ => of_rows(spec, part.strip_prefix('_'), training, batches)?,
             }
         };
-        account.close(&format!("{what}: {name}"), &[found], &[real(value)?], tolerance);
+        numbers.push(Numbers { what: format!("{what}: {name}"), found: vec![found], recorded: vec![real(value)?], tolerance });
     }
     Ok(())
 }

@@ -1,15 +1,16 @@
 //! Training step by step: the loss, the learning rate and the norm of the gradient of every recorded step, the final weights, predictions
 //! before and after, and metrics.
 
+mod exact;
 mod metrics;
 mod mixed;
+mod numbers;
 pub mod program;
 pub mod rows;
 mod steps;
 
 use std::collections::BTreeMap;
 
-use mgx_data::Encoding;
 use mgx_ir::plan::{InputData, InputSource, ParamSpec};
 use mgx_tests::Outcome;
 use mgx_tests::compare::{Account, Tolerance};
@@ -18,9 +19,11 @@ use serde_json::Value as Json;
 
 use crate::adapters;
 use crate::tokens::{check_masks_of, encode, without_padding};
-use metrics::check_metrics;
+use exact::Exact;
 pub use metrics::convention;
+use metrics::measure;
 use mixed::check_mixed;
+use numbers::Numbers;
 use program::{LABELS, Program, program};
 use rows::{RowTable, Rows};
 use steps::{RAW, Training};
@@ -51,44 +54,134 @@ pub fn run(case: &Case) -> Outcome<String> {
     check_names(&mut account, &program, &training, &trajectory)?;
     check_inputs(&mut account, &expected, "batch0", &training, &program, &table, &train[0])?;
     check_inputs(&mut account, &expected, "eval0", &training, &program, &table, &evaluation[0])?;
-
-    let encoded = |training: &Training, rows: &Rows| encode(&training.tokenizers[0], &table.texts(0, rows), None, true);
-    check_predictions(&mut account, case, &expected, "eval0.predictions_before", &mut training, &evaluation[0], encoded)?;
-    check_steps(&mut account, case, &trajectory, &mut training, &train)?;
-    check_final_weights(&mut account, &program, &training, &expected)?;
-    for (index, rows) in evaluation.iter().enumerate() {
-        check_predictions(&mut account, case, &expected, &format!("eval{index}.predictions"), &mut training, rows, encoded)?;
-    }
-    for stage in ["val", "test"] {
-        let recorded = &trajectory[format!("{stage}_metrics")];
-        check_metrics(&mut account, stage, recorded, &format!("{stage}_"), &mut training, &evaluation, case.tolerance)?;
-    }
+    let recording = Recording { case, program: &program, table: &table, expected: &expected, trajectory: &trajectory };
+    let found = recording.follow(&mut account, &mut training, None, &train, &evaluation)?;
     account.equal("recorded tensors that were not compared", &expected.forgotten(), &Vec::new());
-    let exact = account.finish()?;
+    let exact = if found.iter().any(Numbers::differ) {
+        let exact = training.exact()?;
+        recording.follow(&mut Account::default(), &mut training, Some(exact), &train, &evaluation)?
+    } else {
+        Vec::new()
+    };
+    let rounded = (0..).zip(&found).filter(|(index, numbers)| numbers.judge(&mut account, exact.get(*index))).count();
+    let rounded = if rounded == 0 {
+        String::new()
+    } else {
+        format!(" ({rounded} with the training in doubles, from which the recording differs more)")
+    };
+    let floats = account.finish()?;
     let mut account = Account::default();
     check_mixed(&mut account, case, &program, &table, &trajectory, &train)?;
-    Ok(format!("{exact}; in mixed precision {}", account.finish()?))
+    Ok(format!("{floats}{rounded}; in mixed precision {}", account.finish()?))
 }
 
-/// All steps, in groups of as many batches as a step accumulates.
-fn check_steps(account: &mut Account, case: &Case, trajectory: &Json, training: &mut Training, train: &[Rows]) -> Outcome<()> {
-    let recorded = trajectory["steps"].as_array().ok_or("no steps were recorded")?;
-    account.equal("recorded batches", &recorded.len(), &train.len());
-    let group = training.plan.train.as_ref().map_or(1, |train| train.accumulate) as usize;
-    for (number, (recorded, batches)) in recorded.chunks(group).zip(train.chunks(group)).enumerate() {
-        for (index, (recorded, rows)) in recorded.iter().zip(batches).enumerate() {
-            let what = format!("batch {index} of step {number}, train");
-            check_metrics(account, &what, &recorded["logged"], "train_", training, std::slice::from_ref(rows), case.tolerance)?;
+/// What was recorded of a training.
+struct Recording<'a> {
+    case: &'a Case,
+    program: &'a Program,
+    table: &'a RowTable,
+    expected: &'a Tensors,
+    trajectory: &'a Json,
+}
+
+impl Recording<'_> {
+    /// Does everything again that was recorded, in order, and gives all numbers: predictions before, each step, final weights, predictions and metrics
+    /// after. With `exact`, the parameters are those of the training in doubles.
+    fn follow(
+        &self,
+        account: &mut Account,
+        training: &mut Training,
+        mut exact: Option<Exact>,
+        train: &[Rows],
+        evaluation: &[Rows],
+    ) -> Outcome<Vec<Numbers>> {
+        let mut numbers = Vec::new();
+        training.restart(exact.as_ref());
+        self.predict(&mut numbers, "eval0.predictions_before", training, &evaluation[0])?;
+        self.steps(account, &mut numbers, training, exact.as_mut(), train)?;
+        self.final_weights(account, &mut numbers, training)?;
+        for (index, rows) in evaluation.iter().enumerate() {
+            self.predict(&mut numbers, &format!("eval{index}.predictions"), training, rows)?;
         }
-        let step = training.step(number, batches)?;
-        for (index, (recorded, loss)) in recorded.iter().zip(&step.losses).enumerate() {
-            account.close(&format!("loss of batch {index} of step {number}"), &[*loss], &[real(&recorded["loss"])?], LOSS);
+        for stage in ["val", "test"] {
+            let recorded = &self.trajectory[format!("{stage}_metrics")];
+            measure(&mut numbers, stage, recorded, &format!("{stage}_"), training, evaluation, self.case.tolerance)?;
         }
-        let last = &recorded[recorded.len() - 1];
-        account.close(&format!("learning rate of step {number}"), &[step.learning_rate], &[real(&last["lr"])?], RATE);
-        account.close(&format!("gradient norm of step {number}"), &[step.norm], &[real(&last["grad_norm"])?], NORM);
+        Ok(numbers)
     }
-    Ok(())
+
+    /// All steps, in groups of as many batches as a step accumulates.
+    fn steps(
+        &self,
+        account: &mut Account,
+        numbers: &mut Vec<Numbers>,
+        training: &mut Training,
+        mut exact: Option<&mut Exact>,
+        train: &[Rows],
+    ) -> Outcome<()> {
+        let recorded = self.trajectory["steps"].as_array().ok_or("no steps were recorded")?;
+        account.equal("recorded batches", &recorded.len(), &train.len());
+        let group = training.plan.train.as_ref().map_or(1, |train| train.accumulate) as usize;
+        for (number, (recorded, batches)) in recorded.chunks(group).zip(train.chunks(group)).enumerate() {
+            for (index, (recorded, rows)) in recorded.iter().zip(batches).enumerate() {
+                let what = format!("batch {index} of step {number}, train");
+                measure(numbers, &what, &recorded["logged"], "train_", training, std::slice::from_ref(rows), self.case.tolerance)?;
+            }
+            let step = match exact.as_mut() {
+                Some(exact) => training.exact_step(exact, number, batches)?,
+                None => training.step(number, batches)?,
+            };
+            let mut add = |what: &str, found: f64, recorded: &Json, tolerance| -> Outcome<()> {
+                let what = format!("{what} of step {number}");
+                numbers.push(Numbers { what, found: vec![found], recorded: vec![real(recorded)?], tolerance });
+                Ok(())
+            };
+            for (index, (recorded, loss)) in recorded.iter().zip(&step.losses).enumerate() {
+                add(&format!("loss of batch {index}"), *loss, &recorded["loss"], LOSS)?;
+            }
+            let last = &recorded[recorded.len() - 1];
+            add("learning rate", step.learning_rate, &last["lr"], RATE)?;
+            add("gradient norm", step.norm, &last["grad_norm"], NORM)?;
+        }
+        Ok(())
+    }
+
+    /// What the adapter gives for a batch; where there is a row for each token, recorded rows of padding are left out.
+    fn predict(&self, numbers: &mut Vec<Numbers>, name: &str, training: &mut Training, rows: &Rows) -> Outcome<()> {
+        let recorded: &Stored = self.expected.get(name)?;
+        let recorded = if recorded.shape.len() == 3 {
+            without_padding(recorded, &encode(&training.tokenizers[0], &self.table.texts(0, rows), None, true)?)?
+        } else {
+            recorded.data.clone()
+        };
+        let found = training.evaluate(rows, &[RAW])?.remove(0);
+        numbers.push(Numbers { what: name.to_owned(), found, recorded, tolerance: self.case.tolerance });
+        Ok(())
+    }
+
+    /// Every tensor that training has changed in the reference; of those that are trained here, no other may be left.
+    fn final_weights(&self, account: &mut Account, numbers: &mut Vec<Numbers>, training: &Training) -> Outcome<()> {
+        let rate = training.plan.train.as_ref().map_or(0.0, |train| train.learning_rate);
+        let values = training.memory.params.as_f32();
+        let mut by_name = BTreeMap::new();
+        for param in training.plan.params.iter().filter(|param| param.trainable) {
+            let start = param.offset as usize / 4;
+            let own: Vec<f64> = values[start..start + param.elements() as usize].iter().map(|value| f64::from(*value)).collect();
+            by_name.insert(reference_name(self.program, param), own);
+        }
+        let mut compared = Vec::new();
+        for name in self.expected.below("final.") {
+            let own = same_as(name, &by_name);
+            let found = by_name.get(&own).ok_or_else(|| format!("no trained parameter is `{name}` in the reference"))?.clone();
+            compared.push(own);
+            let tolerance = if sees_no_gradient(name) { Tolerance { absolute: 20.0 * rate, relative: 0.0 } } else { WEIGHTS };
+            let what = format!("final.{name}");
+            numbers.push(Numbers { found, recorded: self.expected.get(&what)?.data.clone(), what, tolerance });
+        }
+        by_name.retain(|name, _| !compared.contains(name));
+        account.equal("parameters that training changed here alone", &by_name.into_keys().collect::<Vec<_>>(), &Vec::new());
+        Ok(())
+    }
 }
 
 /// What the keys of a language model's head begin with.
@@ -116,22 +209,6 @@ fn reference_name(program: &Program, param: &ParamSpec) -> String {
         (_, Some(_), _) => format!("backbone{number}.encoder.{}", param.key),
         _ => format!("adapter.{}", adapters::reference_name(&program.calls, param)),
     }
-}
-
-/// What the adapter gives for a batch; where there is a row for each token, recorded rows of padding are left out.
-fn check_predictions(
-    account: &mut Account,
-    case: &Case,
-    expected: &Tensors,
-    name: &str,
-    training: &mut Training,
-    rows: &Rows,
-    encoded: impl Fn(&Training, &Rows) -> Outcome<Vec<Encoding>>,
-) -> Outcome<()> {
-    let recorded: &Stored = expected.get(name)?;
-    let recorded = if recorded.shape.len() == 3 { without_padding(recorded, &encoded(training, rows)?)? } else { recorded.data.clone() };
-    account.close(name, &training.evaluate(rows, &[RAW])?[0], &recorded, case.tolerance);
-    Ok(())
 }
 
 /// The tokens, masks and labels of a recorded batch.
@@ -181,29 +258,6 @@ fn check_names(account: &mut Account, program: &Program, training: &Training, tr
     found.sort();
     recorded.sort();
     account.equal("the trained parameters", &found, &recorded);
-    Ok(())
-}
-
-/// Every tensor that training has changed in the reference; of those that are trained here, no other may be left.
-fn check_final_weights(account: &mut Account, program: &Program, training: &Training, expected: &Tensors) -> Outcome<()> {
-    let rate = training.plan.train.as_ref().map_or(0.0, |train| train.learning_rate);
-    let values = training.memory.params.as_f32();
-    let mut by_name = BTreeMap::new();
-    for param in training.plan.params.iter().filter(|param| param.trainable) {
-        let start = param.offset as usize / 4;
-        let own: Vec<f64> = values[start..start + param.elements() as usize].iter().map(|value| f64::from(*value)).collect();
-        by_name.insert(reference_name(program, param), own);
-    }
-    let mut compared = Vec::new();
-    for name in expected.below("final.") {
-        let own = same_as(name, &by_name);
-        let found = by_name.get(&own).ok_or_else(|| format!("no trained parameter is `{name}` in the reference"))?;
-        compared.push(own);
-        let tolerance = if sees_no_gradient(name) { Tolerance { absolute: 20.0 * rate, relative: 0.0 } } else { WEIGHTS };
-        account.close(&format!("final.{name}"), found, &expected.get(&format!("final.{name}"))?.data, tolerance);
-    }
-    by_name.retain(|name, _| !compared.contains(name));
-    account.equal("parameters that training changed here alone", &by_name.into_keys().collect::<Vec<_>>(), &Vec::new());
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The programs of a case, and the steps that they do.
 
-use mgx_compiler::check::elaborate;
+use mgx_compiler::check::{Elaborated, elaborate};
 use mgx_compiler::plan::build;
 use mgx_cpu::{AlignedBytes, Executable, Memory};
 use mgx_data::{InputBuilder, Table, Tokenizer};
@@ -13,6 +13,7 @@ use mgx_tests::network::{EXPERIMENT, Network};
 use mgx_tests::world::{PROGRAM, TestWorld};
 use mgx_tests::{Outcome, shown};
 
+use super::exact::Exact;
 use super::program::Program;
 use super::reference_name;
 use super::rows::{RowTable, Rows};
@@ -38,6 +39,9 @@ pub struct Training {
     update: Executable,
     evaluate: Executable,
     frozen: Option<Executable>,
+    /// As it is in training, and the elements of every parameter at the start.
+    experiment: Elaborated,
+    start: Vec<Vec<f64>>,
 }
 
 /// What a group of batches did: a loss for each batch; the learning rate and the norm of the gradient before clipping.
@@ -76,6 +80,8 @@ impl Training {
         let predicted = experiment.prediction_inputs();
         let labels = experiment.inputs.iter().filter(|input| !predicted.contains(input)).cloned().collect();
         Ok(Self {
+            start: network.values(),
+            experiment: with_dropout,
             labels,
             tokenizers: tokenizers.collect::<Outcome<_>>()?,
             memory: Memory {
@@ -93,6 +99,29 @@ impl Training {
             table,
             plan,
         })
+    }
+
+    /// The same training in doubles, from the start.
+    pub fn exact(&self) -> Outcome<Exact> {
+        Exact::new(&self.experiment, self.start.clone())
+    }
+
+    /// Goes back to the start, or to where the training in doubles is.
+    pub fn restart(&mut self, exact: Option<&Exact>) {
+        let values = exact.map_or(&self.start, Exact::params);
+        let memory = self.memory.params.as_f32_mut();
+        for (param, values) in self.plan.params.iter().zip(values) {
+            let start = param.offset as usize / 4;
+            memory[start..start + values.len()].iter_mut().zip(values).for_each(|(place, value)| *place = *value as f32);
+        }
+    }
+
+    /// One step of the training in doubles, and the parameters after it.
+    pub fn exact_step(&mut self, exact: &mut Exact, number: usize, batches: &[Rows]) -> Outcome<Step> {
+        let inputs: Vec<Batch> = batches.iter().map(|rows| self.batch(rows)).collect();
+        let step = exact.step(number, &inputs)?;
+        self.restart(Some(exact));
+        Ok(step)
     }
 
     /// The inputs of some rows.
@@ -125,7 +154,7 @@ impl Training {
         let weighted = self.plan.evaluate.as_ref().is_some_and(|program| program.outputs.iter().any(|output| output.name == WEIGHT));
         let losses = self.evaluate(rows, &[LOSS])?.remove(0);
         let weights = if weighted { self.evaluate(rows, &[WEIGHT])?.remove(0) } else { vec![1.0; losses.len()] };
-        Ok(losses.iter().zip(&weights).map(|(loss, weight)| loss * weight).sum::<f64>() / weights.iter().sum::<f64>())
+        Ok(loss_of(&losses, &weights))
     }
 
     /// One optimizer step, numbered from 0.
@@ -153,6 +182,11 @@ impl Training {
         self.update.run(&mut self.memory, &scalars).map_err(|diagnostic| shown(&diagnostic))?;
         Ok(Step { losses, learning_rate, norm })
     }
+}
+
+/// The loss of a batch from those of its samples.
+pub fn loss_of(losses: &[f64], weights: &[f64]) -> f64 {
+    losses.iter().zip(weights).map(|(loss, weight)| loss * weight).sum::<f64>() / weights.iter().sum::<f64>()
 }
 
 /// The last value of a part: where its result is that of a part of it, the value has that part's path.
