@@ -1,13 +1,15 @@
 //! Diagnostics: what every stage of mgx says when something is wrong.
 //!
-//! One type, [`Diagnostic`], goes from the parser to the runtime: a stable code, a severity, labelled places, notes and
-//! a help line. A place is a [`Span`] in a source of the [`SourceMap`], or free text in the message for data files. Rendering (with `ariadne`) and
+//! One type, [`Diagnostic`], goes from the parser to the runtime: a stable code, a severity, labelled places, notes,
+//! a help line and changes that mend it. A place is a [`Span`] in a source of the [`SourceMap`], or free text in the message for data files. Rendering (with `ariadne`) and
 //! the JSON form are here and nowhere else. A code is documented by `docs/errors/CODE.md`, which is also what
 //! `mgxc explain CODE` prints; [`explain`] finds it.
 
+mod fix;
 mod render;
 mod source;
 
+pub use fix::{Edit, EditData, Fix, FixData};
 pub use render::render;
 pub use source::{FileId, LineColumn, SourceMap, Span};
 
@@ -49,6 +51,8 @@ pub struct Diagnostic {
     pub notes: Vec<String>,
     /// What would fix it, if that is mechanical.
     pub help: Option<String>,
+    /// Changes of the text any of which mends it.
+    pub fixes: Vec<Fix>,
 }
 
 impl Diagnostic {
@@ -63,7 +67,7 @@ impl Diagnostic {
     }
 
     fn new(code: &'static str, severity: Severity, message: impl Into<String>) -> Self {
-        Self { code: Code(code), severity, message: message.into(), labels: Vec::new(), notes: Vec::new(), help: None }
+        Self { code: Code(code), severity, message: message.into(), labels: Vec::new(), notes: Vec::new(), help: None, fixes: Vec::new() }
     }
 
     /// Adds a labelled place.
@@ -116,6 +120,7 @@ impl Diagnostic {
                 .collect(),
             notes: self.notes.clone(),
             help: self.help.clone(),
+            fixes: self.fixes.iter().map(|fix| fix.to_data(sources)).collect(),
         }
     }
 }
@@ -129,6 +134,7 @@ pub struct DiagnosticData {
     pub labels: Vec<LabelData>,
     pub notes: Vec<String>,
     pub help: Option<String>,
+    pub fixes: Vec<FixData>,
 }
 
 /// [`Label`] as it is written by `--json`.

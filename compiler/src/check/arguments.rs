@@ -52,7 +52,7 @@ impl Checker<'_> {
             let mut diagnostic =
                 Diagnostic::error("E0313", format!("`{name}` is not one of the choices")).label(expr.span, "not a choice here");
             diagnostic = match nearest(name, variants.iter().copied()) {
-                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                Some(near) => diagnostic.did_you_mean(expr.span, near),
                 None => diagnostic.help(format!("the choices are: {}", variants.join(", "))),
             };
             self.report(diagnostic);
@@ -85,6 +85,7 @@ impl Checker<'_> {
         let mut next = 0;
         let mut ok = true;
         for (name, value, place) in args {
+            let whole = name.as_ref().map_or(place, |name| name.span.to(place));
             let index = match &name {
                 None => {
                     next += 1;
@@ -92,7 +93,8 @@ impl Checker<'_> {
                         self.report(
                             Diagnostic::error("E0208", format!("`{what}` takes {} arguments", params.len()))
                                 .label(place, "one too many")
-                                .help(format!("its parameters are: {}", list_params(params))),
+                                .help(format!("its parameters are: {}", list_params(params)))
+                                .fix("Delete this argument", self.library.without_argument(place)),
                         );
                         ok = false;
                         continue;
@@ -112,7 +114,8 @@ impl Checker<'_> {
                 self.report(
                     Diagnostic::error("E0208", format!("`{}` is given twice", params[index].name.text))
                         .label(place, "again here")
-                        .label(span, "in this call"),
+                        .label(span, "in this call")
+                        .fix("Delete it here", self.library.without_argument(whole)),
                 );
                 ok = false;
             }
@@ -136,7 +139,7 @@ impl Checker<'_> {
         let known: Vec<&str> = known.collect();
         let diagnostic = Diagnostic::error("E0206", format!("`{what}` has no option `{}`", name.text)).label(name.span, "unknown option");
         let diagnostic = match nearest(&name.text, known.iter().copied()) {
-            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            Some(near) => diagnostic.did_you_mean(name.span, near),
             None if TRAIN_FIELDS.contains(&name.text.as_str()) => {
                 diagnostic.help(format!("it is a setting of `train`: write `train {{ {} = … }}`", name.text))
             }
@@ -217,7 +220,7 @@ impl Checker<'_> {
                     let message = format!("`{name}` is one of {}, not `{text}`", choices.join(", "));
                     let diagnostic = Diagnostic::error("E0313", message).label(span, "not a choice here").label(ty.span, "declared here");
                     self.report(match nearest(&text, choices) {
-                        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                        Some(near) => diagnostic.did_you_mean(span, near),
                         None => diagnostic,
                     });
                     return Value::Error;
@@ -278,7 +281,7 @@ impl Checker<'_> {
         let diagnostic = Diagnostic::error("E0314", format!("there is no type `{}`", self.library.sources.slice(ty.span)))
             .label(ty.span, "unknown type");
         self.report(match nearest(&unknown.text, TYPES).filter(|near| *near != unknown.text) {
-            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            Some(near) => diagnostic.did_you_mean(unknown.span, near),
             None => diagnostic.help(
                 "types of options are int, dim, float, bool, str, name, path, init, axis, part, weights, enum(…), [T], T?, and tensors f[…], i[…], b[…]",
             ),

@@ -79,7 +79,12 @@ impl Checker<'_> {
     pub fn check_choice(&mut self, item: ItemRef, backbone: &Backbone, name: &Name) {
         for field in backbone.body.fields.iter().filter(|field| field.name.text != "weights") {
             let message = format!("`{}` stands for one of several backbones, which have their own `{}`", name.text, field.name.text);
-            self.report(Diagnostic::error("E0321", message).label(field.name.span, "not taken").help("remove it"));
+            self.report(
+                Diagnostic::error("E0321", message)
+                    .label(field.name.span, "not taken")
+                    .help("remove it")
+                    .fix("Remove it", self.library.without_line(field.span)),
+            );
         }
         let Some((_, arms)) = choice(backbone) else { return };
         for (_, arm) in arms {

@@ -152,9 +152,11 @@ impl Checker<'_> {
         let near = nearest(wanted, header.iter().map(String::as_str));
         self.report(match (near, name) {
             (Some(near), Some(name)) => {
-                diagnostic.help(format!("did you mean `{near}`? A column under another name is written `{name}: … at \"{near}\"`"))
+                let help = format!("did you mean `{near}`? A column under another name is written `{name}: … at \"{near}\"`");
+                let text = if self.library.sources.slice(span).starts_with('"') { format!("\"{near}\"") } else { near.to_owned() };
+                diagnostic.help(help).change_to(span, &text)
             }
-            (Some(near), None) => diagnostic.help(format!("did you mean `{near}`?")),
+            (Some(near), None) => diagnostic.help(format!("did you mean `{near}`?")).change_to(span, &format!("\"{near}\"")),
             (None, Some(name)) => diagnostic.help(format!("a column under another name is written `{name}: … at \"name in the file\"`")),
             (None, None) => diagnostic,
         });
@@ -212,7 +214,7 @@ impl Checker<'_> {
         };
         let mut diagnostic = Diagnostic::error("E0313", message).label(expr.span, "not a choice here");
         if let Some(near) = word.and_then(|word| nearest(word, names.iter().copied())) {
-            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+            diagnostic = diagnostic.did_you_mean(expr.span, near);
         }
         self.report(diagnostic);
         None
@@ -251,7 +253,7 @@ impl Checker<'_> {
                 let mut diagnostic =
                     Diagnostic::error("E0314", format!("there is no column type `{other}`")).label(name.span, "unknown type");
                 diagnostic = match nearest(other, known) {
-                    Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                    Some(near) => diagnostic.did_you_mean(name.span, near),
                     None => diagnostic.help(format!("types of columns are {COLUMN_TYPES}")),
                 };
                 self.report(diagnostic);
@@ -318,7 +320,7 @@ impl Checker<'_> {
             if let ExprKind::Name(name) = &arg.value.kind {
                 let diagnostic =
                     Diagnostic::error("E0505", "the names of classes are texts in quotes").label(arg.value.span, "without quotes");
-                self.report(diagnostic.help(format!("write `\"{name}\"`")));
+                self.report(diagnostic.help(format!("write `\"{name}\"`")).change_to(arg.value.span, &format!("\"{name}\"")));
                 return None;
             }
             let text = self.text_of(&arg.value, scope)?;
@@ -405,7 +407,7 @@ impl Checker<'_> {
         let mut diagnostic =
             Diagnostic::error("E0205", format!("`{}` has no column `{}`", spec.name, name.text)).label(name.span, "not found");
         diagnostic = match nearest(&name.text, known.iter().copied()) {
-            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            Some(near) => diagnostic.did_you_mean(name.span, near),
             None => diagnostic.help(format!("its columns are: {}", known.join(", "))),
         };
         self.report(diagnostic);

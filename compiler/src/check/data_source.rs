@@ -35,7 +35,7 @@ impl Checker<'_> {
                 let diagnostic = Diagnostic::error("E0503", USAGE).label(callee.span, "not a source of rows");
                 let near = if let ExprKind::Name(name) = other { nearest(name, SOURCES) } else { None };
                 self.report(match near {
-                    Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                    Some(near) => diagnostic.did_you_mean(callee.span, near),
                     None => diagnostic,
                 });
                 return None;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use mgx_diag::{Diagnostic, Span, nearest};
+use mgx_diag::{Diagnostic, Edit, Span, nearest};
 
 use super::Checker;
 use super::builtins;
@@ -208,12 +208,16 @@ impl Checker<'_> {
         let library: Vec<String> = crate::stdlib::names("std");
         if let Some(import) = Library::std_import(name) {
             diagnostic = diagnostic.help(format!("import it: `{import}`"));
+            diagnostic = diagnostic.fix_if(format!("Add `{import}`"), self.library.add_import(span, &import));
         } else if let Some(near) = nearest(name, candidates.iter().map(String::as_str)) {
-            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+            diagnostic = diagnostic.did_you_mean(span, near);
         } else if let Some(near) = nearest(name, library.iter().map(String::as_str))
             && let Some(import) = Library::std_import(near)
         {
             diagnostic = diagnostic.help(format!("did you mean `{near}`? Import it: `{import}`"));
+            if let Some(added) = self.library.add_import(span, &import) {
+                diagnostic = diagnostic.fix_all(format!("Change to `{near}` and import it"), vec![added, Edit::replace(span, near)]);
+            }
         }
         self.report(diagnostic);
     }
@@ -271,7 +275,7 @@ impl Checker<'_> {
             .label(name.span, "not found")
             .label(base_span, "in this");
         if let Some(near) = nearest(&name.text, known.iter().map(String::as_str)) {
-            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+            diagnostic = diagnostic.did_you_mean(name.span, near);
         }
         self.report(diagnostic);
         Value::Error

@@ -502,7 +502,7 @@ impl Checker<'_> {
             let mut diagnostic =
                 Diagnostic::error("E0205", format!("`{}` has no part `{}`", handle.name.text, name.text)).label(name.span, "not found");
             if let Some(near) = mgx_diag::nearest(&name.text, known) {
-                diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+                diagnostic = diagnostic.did_you_mean(name.span, near);
             }
             self.report(diagnostic);
             return Value::Error;

@@ -220,12 +220,16 @@ impl<'w> Library<'w> {
 
     fn unknown_import(&mut self, path: &[&str], wanted: &ast::UseName, known: &[String], span: Span) {
         let joined = path.join("::");
+        let is_group = wanted.alias.is_some() || self.sources.slice(span).contains('{');
         let mut diagnostic =
             Diagnostic::error("E0203", format!("there is no `{}` in `{joined}`", wanted.name.text)).label(wanted.name.span, "not found");
         if let Some(import) = Self::std_import(&wanted.name.text) {
             diagnostic = diagnostic.help(format!("it is in another module: `{import}`"));
+            if !is_group {
+                diagnostic = diagnostic.change_to(span, &import);
+            }
         } else if let Some(near) = nearest(&wanted.name.text, known.iter().map(String::as_str)) {
-            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+            diagnostic = diagnostic.did_you_mean(wanted.name.span, near);
         } else if !known.is_empty() {
             diagnostic = diagnostic.help(format!("`{joined}` has: {}", known.join(", ")));
         } else if path.first() == Some(&"std") {

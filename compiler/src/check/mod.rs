@@ -20,6 +20,7 @@ mod data_source;
 mod experiment;
 mod expr;
 mod fill;
+mod fixes;
 mod gene_tokenizer;
 mod hidden_states;
 mod instance;
@@ -369,6 +370,8 @@ impl<'w> Checker<'w> {
             let text = "found while this is evaluated".to_owned();
             diagnostic.labels.insert(0, mgx_diag::Label { span: self.call_site, text });
         }
+        // Nobody mends the library to make an experiment right.
+        diagnostic.fixes.retain(|fix| !fix.edits.iter().any(|edit| self.library.is_std_source(edit.span.file)));
         if !self.diagnostics.contains(&diagnostic) {
             self.diagnostics.push(diagnostic);
         }

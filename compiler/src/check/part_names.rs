@@ -56,6 +56,13 @@ impl Checker<'_> {
     pub fn part_names(&mut self, what: &str, expr: &Expr, scope: &mut Scope) -> Option<Vec<PartName>> {
         let ExprKind::List(items) = &expr.kind else {
             let found = Diagnostic::error("E0301", format!("`{what}` is a list of names of parts")).label(expr.span, "not a list");
+            let found = match &expr.kind {
+                ExprKind::Name(_) | ExprKind::Str(_) => {
+                    let text = format!("[{}]", self.library.sources.slice(expr.span));
+                    found.change_to(expr.span, &text)
+                }
+                _ => found,
+            };
             self.report(found.help(format!("write `{what} = [query, value]`")));
             return None;
         };
@@ -100,7 +107,11 @@ impl Checker<'_> {
             if more == 0 { shown } else { format!("{shown} and {more} more") }
         };
         let found = match nearest(&name.text, short.iter().copied().chain(stored.iter().map(String::as_str))) {
-            Some(near) => found.help(format!("did you mean `{near}`? There are: {}", list(&short))),
+            Some(near) => {
+                let is_text = self.library.sources.slice(name.span).starts_with('"');
+                let text = if is_text { format!("\"{near}\"") } else { near.to_owned() };
+                found.help(format!("did you mean `{near}`? There are: {}", list(&short))).change_to(name.span, &text)
+            }
             None if short.is_empty() => found.help(format!("`{whose}` has no {kind}")),
             None => found.help(format!("there are: {}", list(&short))),
         };

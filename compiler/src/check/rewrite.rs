@@ -198,7 +198,10 @@ impl Checker<'_> {
         let message = format!("`{}` is not a module that can be rewritten", name.text);
         let diagnostic = Diagnostic::error("E0209", message).label(name.span, "not a module");
         self.report(match super::library::Library::std_import(&name.text) {
-            Some(import) if found.is_none() => diagnostic.help(format!("import it: `{import}`")),
+            Some(import) if found.is_none() => {
+                let added = self.library.add_import(name.span, &import);
+                diagnostic.help(format!("import it: `{import}`")).fix_if(format!("Add `{import}`"), added)
+            }
             _ => diagnostic.help("name a `module` that this file declares or imports: `use std::layers::basic::Linear`"),
         });
         None

@@ -119,15 +119,21 @@ impl Checker<'_> {
             self.report(
                 Diagnostic::error("E0550", "`train` does not say how long")
                     .label(span, "in this block")
-                    .help("add `epochs = 10` or `max_steps = 1000`"),
+                    .help("add `epochs = 10` or `max_steps = 1000`")
+                    .fix_if("Add `epochs = 10`", self.library.add_field(&block, "epochs = 10")),
             );
             return None;
         }
         if settings.optimizer_name.is_empty() {
+            let import = "use std::optimizers::adamw";
+            let imported = self.library.lookup(file, "adamw").is_some();
+            let needed = if imported { None } else { self.library.add_import(span, import) };
+            let added = self.library.add_field(&block, "optimizer = adamw(lr = 1e-3)");
             self.report(
                 Diagnostic::error("E0550", "`train` has no optimizer")
                     .label(span, "in this block")
-                    .help("add `optimizer = adamw(lr = 1e-3)` and `use std::optimizers::adamw`"),
+                    .help(format!("add `optimizer = adamw(lr = 1e-3)` and `{import}`"))
+                    .fix_all("Add `optimizer = adamw(lr = 1e-3)`", needed.into_iter().chain(added).collect()),
             );
             return None;
         }

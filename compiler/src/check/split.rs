@@ -142,7 +142,7 @@ impl Checker<'_> {
                 let mut diagnostic = Diagnostic::error("E0205", "the split names a column that the table does not declare")
                     .label(expr.span, "no such column");
                 diagnostic = match nearest(name, known.iter().copied()) {
-                    Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                    Some(near) => diagnostic.did_you_mean(expr.span, near),
                     None => diagnostic.help(format!("its columns are: {}", known.join(", "))),
                 };
                 self.report(diagnostic);

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use mgx_diag::{Diagnostic, Span};
+use mgx_diag::{Diagnostic, Edit, Span};
 use mgx_ir::graph::{DType, LengthId, Op};
 use mgx_ir::plan::{ColumnKind, ColumnSpec, InputSource, InputSpec, TokenRange};
 
@@ -265,7 +265,10 @@ impl Checker<'_> {
             .label(outputs, format!("{size} outputs"))
             .label(param.place, format!("`{}` {has}", spec.name))
             .label(column.span, "declared here");
-        self.report(diagnostic.help(format!("give the adapter `outputs = {count}`")));
+        let written = size.as_constant().and_then(|size| self.library.option_with(outputs, "outputs", size));
+        let change = written.map(|span| Edit::replace(span, count.to_string()));
+        let diagnostic = diagnostic.help(format!("give the adapter `outputs = {count}`"));
+        self.report(diagnostic.fix_if(format!("Change to `outputs = {count}`"), change));
         None
     }
 

@@ -198,7 +198,12 @@ impl Checker<'_> {
                     };
                     if let Some(first) = task.outputs.iter().find(|output| matches!(output.kind, OutputKind::Structure(_))) {
                         let message = format!("`{}` is a structure already, and a task has one", first.name);
-                        self.report(Diagnostic::error("E0588", message).label(member.span, "another one").help("remove one of them"));
+                        self.report(
+                            Diagnostic::error("E0588", message)
+                                .label(member.span, "another one")
+                                .help("remove one of them")
+                                .fix("Remove this one", self.library.without_line(member.span)),
+                        );
                         return;
                     }
                     self.put_out(&mut task, &member.name.text, &tensor, kind);

@@ -30,7 +30,12 @@ impl Checker<'_> {
         let allowed = ["kind", "definition"];
         if let Some(field) = body.fields.iter().find(|field| !allowed.contains(&field.name.text.as_str())) {
             let message = format!("`{}` is said by the definition of a tokenizer of kind `library`", field.name.text);
-            self.report(Diagnostic::error("E0316", message).label(field.name.span, "not needed").help("remove it"));
+            self.report(
+                Diagnostic::error("E0316", message)
+                    .label(field.name.span, "not needed")
+                    .help("remove it")
+                    .fix("Remove it", self.library.without_line(field.span)),
+            );
             return None;
         }
         let Some(expr) = field_value(body, "definition") else {

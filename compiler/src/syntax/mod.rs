@@ -9,6 +9,7 @@ mod nesting;
 mod report;
 pub mod scan;
 pub mod tree;
+pub mod walk;
 
 use std::borrow::Cow;
 

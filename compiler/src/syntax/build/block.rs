@@ -1,6 +1,6 @@
 //! Branches, matches and blocks.
 
-use mgx_diag::{Diagnostic, Span};
+use mgx_diag::{Diagnostic, Edit, Span};
 use mgx_grammar::Rule;
 
 use super::{Builder, MAX_LEVEL, error_expr};
@@ -57,7 +57,8 @@ impl Builder<'_> {
                             Diagnostic::error("E0107", "a comma is missing between two arms")
                                 .label(arm.span, "a second arm")
                                 .label(previous.span, "no comma after this one")
-                                .help("end every arm with `,`"),
+                                .help("end every arm with `,`")
+                                .fix("Add `,`", Edit::after(previous.span, ",")),
                         );
                     }
                     arms.push(self.arm(arm, level));
@@ -136,7 +137,8 @@ impl Builder<'_> {
                 .label(next.span, "does not continue the expression before it")
                 .help(if is_return { "delete `return`: the last value of a block is its result" } else { "begin a new line" })
         };
-        self.report(diagnostic);
+        let returned = Edit::delete(Span { end: next.span.start, ..unused.span });
+        self.report(diagnostic.fix_if("Delete `return`", is_return.then_some(returned)));
     }
 
     fn missing_result(&mut self, node: &Node) {

@@ -59,12 +59,14 @@ impl Builder<'_> {
 
     fn unknown_suffix(&mut self, span: Span, digits: &str, suffix: &str) -> ExprKind {
         let known = || SIZES.iter().map(|(name, _)| *name).chain(DURATIONS.iter().map(|(name, _)| *name));
-        let help = match nearest(suffix, known()) {
-            Some(near) if near.eq_ignore_ascii_case(suffix) || suffix.len() > 1 => format!("did you mean `{digits}{near}`?"),
-            _ => format!("known are {}", known().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
-        };
         let at = Span { start: span.start + digits.len() as u32, ..span };
-        self.report(Diagnostic::error("E0114", format!("`{suffix}` is not a unit")).label(at, "unknown after a number").help(help));
+        let diagnostic = Diagnostic::error("E0114", format!("`{suffix}` is not a unit")).label(at, "unknown after a number");
+        self.report(match nearest(suffix, known()) {
+            Some(near) if near.eq_ignore_ascii_case(suffix) || suffix.len() > 1 => {
+                diagnostic.did_you_mean(span, &format!("{digits}{near}"))
+            }
+            _ => diagnostic.help(format!("known are {}", known().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))),
+        });
         ExprKind::Error
     }
 

@@ -1,6 +1,6 @@
 //! Characters that mgx does not use, above all those that look like ones it does.
 
-use mgx_diag::Diagnostic;
+use mgx_diag::{Diagnostic, Edit};
 
 use super::surroundings::Surroundings;
 use crate::syntax::tree::{Token, TokenKind};
@@ -42,9 +42,9 @@ pub(super) fn unknown(around: &Surroundings<'_>, token: Token) -> Option<Diagnos
     let diagnostic = Diagnostic::error("E0117", format!("the character {shown} has no meaning here"))
         .label(token.span, "can stand in strings and comments only");
     Some(match lookalike(c) {
-        Some(" ") => diagnostic.help("it looks like a blank: write a plain one"),
-        Some(meant) => diagnostic.help(format!("it looks like `{meant}`: write that")),
+        Some(" ") => diagnostic.help("it looks like a blank: write a plain one").fix("Write a plain blank", Edit::replace(token.span, " ")),
+        Some(meant) => diagnostic.help(format!("it looks like `{meant}`: write that")).change_to(token.span, meant),
         None if c.is_alphabetic() => diagnostic.help("names are written with the letters a–z and A–Z, digits and `_`"),
-        None => diagnostic.help("delete it"),
+        None => diagnostic.help("delete it").fix("Delete it", Edit::delete(token.span)),
     })
 }

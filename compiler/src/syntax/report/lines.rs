@@ -1,6 +1,6 @@
 //! Lines that are no declaration, member, field or statement.
 
-use mgx_diag::{Diagnostic, nearest};
+use mgx_diag::{Diagnostic, Edit, nearest};
 use mgx_grammar::Rule;
 
 use super::missing;
@@ -37,7 +37,7 @@ pub(super) fn error_item(around: &Surroundings<'_>, node: &Node) -> Diagnostic {
         _ => None,
     };
     match meant {
-        Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+        Some(meant) => diagnostic.did_you_mean(first.span, meant),
         None => diagnostic.help("a declaration begins with `use`, `data`, `experiment`, `module`, `adapter`, `task`, `backbone`, `tokenizer`, `optimizer`, `schedule` or `fn`"),
     }
 }
@@ -57,7 +57,8 @@ pub(super) fn error_line(around: &Surroundings<'_>, node: &Node, parent: &Node) 
     if matches!(text, "," | ";") {
         return Diagnostic::error("E0121", format!("no `{text}` stands between lines"))
             .label(first.span, "not needed")
-            .help(format!("delete the `{text}`: a line end is enough"));
+            .help(format!("delete the `{text}`: a line end is enough"))
+            .fix(format!("Delete the `{text}`"), Edit::delete(first.span));
     }
     let before = around.before(first.span.start);
     let continues_line = before.is_some_and(|before| around.text(before.span) != "{" && around.on_one_line(before, first));
@@ -102,8 +103,12 @@ pub(super) fn error_header(around: &Surroundings<'_>, node: &Node, parent: &Node
         _ => around.unexpected("`{`", first),
     };
     match around.text(first.span) {
-        ":" if parent.kind == Rule::function => diagnostic.help("the type of the result stands after `->`"),
-        "=" if parent.kind == Rule::experiment_item => diagnostic.help("an experiment has no value, only fields: delete the `=`"),
+        ":" if parent.kind == Rule::function => {
+            diagnostic.help("the type of the result stands after `->`").fix("Change to `->`", Edit::replace(first.span, " ->"))
+        }
+        "=" if parent.kind == Rule::experiment_item => {
+            diagnostic.help("an experiment has no value, only fields: delete the `=`").fix("Delete the `=`", Edit::delete(first.span))
+        }
         _ => diagnostic,
     }
 }
@@ -125,7 +130,8 @@ pub(super) fn bare_assign(around: &Surroundings<'_>, node: &Node) -> Option<Diag
     Some(
         Diagnostic::error("E0111", "`let` is missing")
             .label(name.span, "a new name begins with `let`")
-            .help(format!("write `let {text} = …`; values never change, so a second `let {text}` makes a new value under the same name")),
+            .help(format!("write `let {text} = …`; values never change, so a second `let {text}` makes a new value under the same name"))
+            .fix("Add `let`", Edit::before(name.span, "let ")),
     )
 }
 
@@ -135,7 +141,8 @@ pub(super) fn stray_assign(node: &Node) -> Option<Diagnostic> {
     Some(
         Diagnostic::error("E0113", "`=` does not compare")
             .label(equals.span, "in a condition")
-            .help("write `==` to ask whether both sides are equal"),
+            .help("write `==` to ask whether both sides are equal")
+            .change_to(equals.span, "=="),
     )
 }
 

@@ -1,6 +1,6 @@
 //! Lists in brackets that went wrong.
 
-use mgx_diag::Diagnostic;
+use mgx_diag::{Diagnostic, Edit};
 use mgx_grammar::Rule;
 
 use super::missing;
@@ -27,7 +27,8 @@ pub(super) fn loose(around: &Surroundings<'_>, node: &Node, parent: &Node) -> Di
         return match found_text {
             "," => Diagnostic::error("E0104", format!("expected {one} before `,`"))
                 .label(found.span, "nothing stands before this comma")
-                .help("delete the comma"),
+                .help("delete the comma")
+                .fix("Delete the comma", Edit::delete(found.span)),
             _ => around.unexpected(one, found),
         };
     }
@@ -35,12 +36,16 @@ pub(super) fn loose(around: &Surroundings<'_>, node: &Node, parent: &Node) -> Di
         ":" if before.kind == TokenKind::Name && parent.kind != Rule::list => equals_for_colon(around, before, found),
         "=" if parent.kind == Rule::params => around.unexpected("`,` or `)`", found),
         "=" => around.unexpected(&format!("`,` or `{closing}`"), found).help("an argument's name is a single word"),
-        ";" => Diagnostic::error("E0121", "values in brackets are separated by `,`").label(found.span, "not by `;`").help("write `,`"),
+        ";" => Diagnostic::error("E0121", "values in brackets are separated by `,`")
+            .label(found.span, "not by `;`")
+            .help("write `,`")
+            .change_to(found.span, ","),
         _ if node.nodes().next().is_some_and(|first| first.kind != Rule::error_in_list && first.span.start == node.span.start) => {
             Diagnostic::error("E0107", format!("a comma is missing before {}", around.name(found)))
                 .label(found.span, format!("expected `,` or `{closing}`"))
                 .label(before.span, "after this")
                 .help("add `,`")
+                .fix("Add `,`", Edit::after(before.span, ","))
         }
         _ => around.unexpected(&format!("`,` or `{closing}`"), found),
     }
@@ -51,6 +56,7 @@ fn equals_for_colon(around: &Surroundings<'_>, name: Token, colon: Token) -> Dia
     Diagnostic::error("E0107", "arguments are named with `=`, not with `:`")
         .label(colon.span, "expected `=`")
         .help(format!("write `{} = {value}`", around.text(name.span)))
+        .fix("Write `=`", Edit::replace(colon.span, " ="))
 }
 
 /// The rest of a list whose values cannot be told apart any more.

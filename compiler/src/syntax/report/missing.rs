@@ -1,6 +1,6 @@
 //! Things that are not there.
 
-use mgx_diag::{Diagnostic, Span};
+use mgx_diag::{Diagnostic, Edit, Span};
 use mgx_grammar::Rule;
 
 use super::Finding;
@@ -52,6 +52,7 @@ fn colon_for_equals(around: &Surroundings<'_>, colon: Token, value: Token, set_w
     Diagnostic::error("E0107", format!("{set_with} written with `=`, not with `:`"))
         .label(colon.span, "a type would follow")
         .help(format!("write `{name} = {}`", around.text(value.span)))
+        .fix("Write `=`", Edit::replace(colon.span, " ="))
 }
 
 fn missing_name(around: &Surroundings<'_>, at: u32) -> Diagnostic {
@@ -67,6 +68,7 @@ pub(super) fn reserved(around: &Surroundings<'_>, word: Token) -> Diagnostic {
     Diagnostic::error("E0106", format!("`{text}` is a word of the language and cannot be a name"))
         .label(word.span, "expected a name")
         .help(format!("choose another name, such as `{text}_`"))
+        .change_to(word.span, &format!("{text}_"))
 }
 
 fn missing_storage(around: &Surroundings<'_>, at: u32, parent: &Node) -> Diagnostic {
@@ -115,7 +117,10 @@ pub(super) fn unclosed(around: &Surroundings<'_>, node: &Node, parent: &Node) ->
             }
         }
     };
+    let place = suspect.map_or(Span { start: at, end: at, ..node.span }, |(_, close)| Span { end: close.span.start, ..close.span });
     let diagnostic = diagnostic.help(format!("add `{closing}`"));
+    // Of a brace whose place is not known, only a person can tell where it belongs.
+    let diagnostic = if is_brace { diagnostic } else { diagnostic.fix(format!("Add `{closing}`"), Edit::replace(place, closing)) };
     Some(Finding { anchor: at, end: at, unclosed: Some((opener.span.start, is_brace)), is_line: false, diagnostic })
 }
 

@@ -10,7 +10,7 @@ mod lists;
 mod missing;
 mod surroundings;
 
-use mgx_diag::{Code, Diagnostic};
+use mgx_diag::{Code, Diagnostic, Edit};
 use mgx_grammar::Rule;
 
 use super::tree::{Element, Node, Token, TokenKind, Tree, is_error};
@@ -114,7 +114,8 @@ fn finding(around: &Surroundings<'_>, place: &Place<'_>) -> Option<Finding> {
 fn unterminated_string(token: Token) -> Finding {
     let diagnostic = Diagnostic::error("E0103", "the string has no end")
         .label(token.span, "no `\"` before the end of the line")
-        .help("add `\"`; a line end inside a string is written `\\n`");
+        .help("add `\"`; a line end inside a string is written `\\n`")
+        .fix("Add `\"`", Edit::after(token.span, "\""));
     Finding { anchor: token.span.start, end: token.span.end, unclosed: None, is_line: false, diagnostic }
 }
 

@@ -1,6 +1,6 @@
 //! What stands around a place, and the common forms of messages.
 
-use mgx_diag::{Diagnostic, Span};
+use mgx_diag::{Diagnostic, Edit, Span};
 
 use super::characters;
 use crate::syntax::scan::next_token;
@@ -91,7 +91,7 @@ impl<'a> Surroundings<'a> {
             (Some(found), _) => {
                 message.push_str(&format!(", found {}", self.name(found)));
                 let diagnostic = Diagnostic::error(code, message).label(found.span, format!("expected {what}"));
-                with_habit(diagnostic, self.text(found.span))
+                with_habit(diagnostic, self.text(found.span), found.span)
             }
             (None, Some(before)) => Diagnostic::error(code, message).label(before.span, "nothing follows on this line"),
             (None, None) => {
@@ -109,16 +109,17 @@ impl<'a> Surroundings<'a> {
         if matches!(text, ")" | "]" | "}") {
             return Diagnostic::error("E0122", format!("`{text}` closes nothing"))
                 .label(token.span, "no bracket is open for it")
-                .help("delete it, or add the opening bracket");
+                .help("delete it, or add the opening bracket")
+                .fix(format!("Delete the `{text}`"), Edit::delete(token.span));
         }
         let diagnostic = Diagnostic::error("E0101", format!("expected {what}, found {}", self.name(token)))
             .label(token.span, format!("expected {what}"));
-        with_habit(diagnostic, text)
+        with_habit(diagnostic, text, token.span)
     }
 }
 
 /// Help for what other languages write here.
-fn with_habit(diagnostic: Diagnostic, text: &str) -> Diagnostic {
+fn with_habit(diagnostic: Diagnostic, text: &str, at: Span) -> Diagnostic {
     let help = match text {
         "and" => "write `&&` for `and`",
         "or" | "|" => "write `||` for `or`",
@@ -130,5 +131,13 @@ fn with_habit(diagnostic: Diagnostic, text: &str) -> Diagnostic {
         "lambda" | "\\" => "there are no functions without a name; declare one with `fn`",
         _ => return diagnostic,
     };
-    diagnostic.help(help)
+    let diagnostic = diagnostic.help(help);
+    match text {
+        "and" | "&" => diagnostic.change_to(at, "&&"),
+        "or" | "|" => diagnostic.change_to(at, "||"),
+        "not" => diagnostic.change_to(at, "!"),
+        "'" => diagnostic.change_to(at, "\""),
+        "#" => diagnostic.change_to(at, "//"),
+        _ => diagnostic,
+    }
 }
