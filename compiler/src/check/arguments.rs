@@ -315,11 +315,8 @@ impl Checker<'_> {
     }
 
     fn mismatch(&mut self, name: &str, wanted: &str, value: &Value, ty: &TypeExpr, span: Span) {
-        self.report(
-            Diagnostic::error("E0301", format!("`{name}` is {wanted}, not {}", value.describe()))
-                .label(span, format!("is {}", value.describe()))
-                .label(ty.span, "declared here"),
-        );
+        let diagnostic = self.wanted_instead(wanted, Some(name), value, span);
+        self.report(diagnostic.label(ty.span, "declared here"));
     }
 }
 

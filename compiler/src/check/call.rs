@@ -52,7 +52,8 @@ impl Checker<'_> {
         self.report(
             Diagnostic::error("E0207", format!("`{what}` needs `{}`", param.text))
                 .label(span, format!("`{}` is missing", param.text))
-                .label(param.span, "declared here"),
+                .label(param.span, "declared here")
+                .help(format!("add it: `{what}({} = …)`", param.text)),
         );
     }
 

@@ -43,10 +43,21 @@ impl Checker<'_> {
             ColumnKind::Alignment { .. } => (Reads::Sequence(Alphabet::Alignment), None),
             ColumnKind::Counts { .. } => (Reads::Counts, None),
             _ => {
+                let table = &self.experiment.tables[column.data].spec;
+                let readable = |kind: &ColumnKind| {
+                    matches!(kind, ColumnKind::Sequence { .. } | ColumnKind::Alignment { .. } | ColumnKind::Counts { .. })
+                };
+                let columns = table.columns.iter().filter(|other| readable(&other.kind));
+                let columns: Vec<String> = columns.map(|other| format!("`{}.{}`", table.name, other.name)).collect();
+                let help = match columns.as_slice() {
+                    [] => "declare a column of sequences: `sequence: dna`".to_owned(),
+                    columns => format!("give it {}", columns.join(" or ")),
+                };
                 self.report(
                     Diagnostic::error("E0319", format!("`{}` is neither a sequence nor counts", spec.name))
                         .label(place, "given to a backbone")
-                        .label(column.span, "declared here"),
+                        .label(column.span, "declared here")
+                        .help(help),
                 );
                 return Value::Error;
             }

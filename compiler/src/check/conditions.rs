@@ -14,10 +14,13 @@ impl Checker<'_> {
             Value::Bool(Some(true)) => true,
             Value::Bool(Some(false)) => {
                 let shown = self.show_sides(condition, scope);
+                let written = self.library.sources.slice(condition.span).to_owned();
+                let help = self.divisors(condition, scope).unwrap_or_else(|| format!("choose values for which `{written}` holds"));
                 self.report(
-                    Diagnostic::error("E0405", format!("the condition `{}` does not hold", self.library.sources.slice(condition.span)))
+                    Diagnostic::error("E0405", format!("the condition `{written}` does not hold"))
                         .label(span, shown)
-                        .label(condition.span, "required here"),
+                        .label(condition.span, "required here")
+                        .help(help),
                 );
                 false
             }
@@ -57,6 +60,19 @@ impl Checker<'_> {
             }
             _ => {}
         }
+    }
+
+    /// Of `a % b == 0`, which `b` would do.
+    fn divisors(&mut self, condition: &Expr, scope: &mut Scope) -> Option<String> {
+        use crate::syntax::ast::BinaryOperator as B;
+        const MOST: i64 = 1 << 20;
+        let ExprKind::Binary(B::Eq, _, left, _) = &condition.kind else { return None };
+        let ExprKind::Binary(B::Rem, _, dividend, divisor) = &left.kind else { return None };
+        let Value::Int { size, .. } = self.eval(dividend, scope) else { return None };
+        let number = self.facts.apply(&size).as_constant().filter(|number| (1..=MOST).contains(number))?;
+        let whole: Vec<String> = (1..=number).filter(|by| number % by == 0).map(|by| by.to_string()).collect();
+        let named = |expr: &Expr| self.library.sources.slice(expr.span).to_owned();
+        Some(format!("`{}` divides {number} if it is {}", named(divisor), whole.join(", ")))
     }
 
     /// The numbers of a condition that failed: `hidden = 320, heads = 7`.

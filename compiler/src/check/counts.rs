@@ -195,7 +195,9 @@ impl Checker<'_> {
             TokenizerKind::Genes { order: GeneOrder::Expressed { total, .. }, .. } => total.clone(),
             _ => None,
         };
-        let free: Vec<&String> = table.header.iter().filter(|header| !declared.contains(header.as_str())).collect();
+        // Without its header, or of a table with columns that are not understood, nothing is known of the others.
+        let Some(header) = table.header.as_ref().filter(|_| table.unknown.is_empty()) else { return Some(()) };
+        let free: Vec<&String> = header.iter().filter(|header| !declared.contains(header.as_str())).collect();
         let found: Vec<String> = free.iter().filter(|header| names.find(header).is_some()).map(|header| (*header).clone()).collect();
         let (name, declaration, free_count, found_count) = (spec.name.clone(), column.span, free.len(), found.len());
         let example = free.first().map(|header| (*header).clone());

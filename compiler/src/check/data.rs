@@ -2,7 +2,7 @@
 
 use mgx_diag::{Diagnostic, Span, nearest};
 use mgx_ir::plan::{
-    AlignmentFormat, Alphabet, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat, SplitSpec, StructureSpec,
+    AlignmentFormat, Alphabet, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat, SplitSpec, StructureSpec, WindowSpec,
 };
 
 use super::Checker;
@@ -20,8 +20,26 @@ pub struct Table {
     pub spec: DataSpec,
     /// The place of each column's declaration, in the order of the spec.
     pub column_spans: Vec<Span>,
-    /// Names of the file's columns.
-    pub header: Vec<String>,
+    /// Columns that are declared, but in a way that nobody understands.
+    pub unknown: Vec<String>,
+    /// Names of the file's columns, where it can be read.
+    pub header: Option<Vec<String>>,
+}
+
+impl Table {
+    /// A table without columns.
+    fn of(item: ItemRef, name: &Name, source: Option<&Source>) -> Self {
+        let spec = DataSpec {
+            name: name.text.clone(),
+            path: source.map(|source| source.path.clone()).unwrap_or_default(),
+            format: source.map_or(FileFormat::Tsv, |source| source.format),
+            columns: Vec::new(),
+            split: SplitSpec::None,
+            windows: source.and_then(|source| source.windows.clone()),
+            letters: source.and_then(|source| source.letters),
+        };
+        Self { item, spec, column_spans: Vec::new(), unknown: Vec::new(), header: None }
+    }
 }
 
 const COLUMN_TYPES: &str = "dna, rna, protein, text, alignment, class(…), labels(…), contacts(…), real, counts, id";
@@ -43,102 +61,91 @@ impl Checker<'_> {
         self.reading.push(item);
         let table = self.read_table(item, &handle.name, data);
         self.reading.pop();
-        self.experiment.tables.push(table?);
+        self.experiment.tables.push(table);
         Some(self.experiment.tables.len() - 1)
     }
 
-    fn read_table(&mut self, item: ItemRef, name: &Name, data: &Data) -> Option<Table> {
-        let Source { path, format, windows, letters } = self.table_source(&data.source, item.file)?;
+    /// What is wrong with a table is reported, and does not keep the rest of it from being used: only columns of which nothing is known are left out.
+    fn read_table(&mut self, item: ItemRef, name: &Name, data: &Data) -> Table {
+        let source = self.table_source(&data.source, item.file);
         self.unique_fields(&data.body);
-        let mut columns = Vec::new();
-        let mut column_spans = Vec::new();
+        let mut table = Table::of(item, name, source.as_ref());
         let mut split = None;
-        let mut ok = true;
         for field in &data.body.fields {
             match &field.kind {
                 FieldKind::Typed { ty, at } => match self.column_spec(field, ty, at.as_ref(), item.file) {
-                    Some(spec) => {
-                        columns.push(spec);
-                        column_spans.push(field.name.span);
+                    Some(spec) if !self.library.has_errors_in(field.span) => {
+                        table.spec.columns.push(spec);
+                        table.column_spans.push(field.name.span);
                     }
-                    None => ok = false,
+                    _ => table.unknown.push(field.name.text.clone()),
                 },
                 FieldKind::Value(expr) if field.name.text == "split" => split = Some(expr),
                 FieldKind::Value(_) => {
                     let diagnostic = Diagnostic::error("E0206", format!("`{}` has no option `{}`", name.text, field.name.text));
                     let help = format!("its only option is `split`; a column is written with a colon: `{}: type`", field.name.text);
                     self.report(diagnostic.label(field.name.span, "unknown option").help(help));
-                    ok = false;
+                    table.unknown.push(field.name.text.clone());
                 }
-                FieldKind::Block(_) => {
-                    self.unknown_option(&name.text, &field.name, std::iter::once("split"));
-                    ok = false;
-                }
+                FieldKind::Block(_) => self.unknown_option(&name.text, &field.name, std::iter::once("split")),
             }
         }
-        ok = ok && self.check_sequences(&columns, &column_spans);
-        if !ok {
-            return None;
+        self.check_sequences(&table);
+        if let Some(expr) = split {
+            table.spec.split = self.split_spec(expr, &table, item.file).unwrap_or(SplitSpec::None);
         }
-        let split = match split {
-            None => SplitSpec::None,
-            Some(expr) => self.split_spec(expr, &columns, item.file)?,
-        };
-        let mut headers = Vec::new();
-        match self.world.table_header(&path, format) {
-            Ok(header) => {
-                let header = match &windows {
-                    Some(windows) => self.with_windows(header, windows, &path, data.source.span)?,
-                    None => header,
-                };
-                headers.clone_from(&header);
-                let labels = self.world.needs_labels();
-                for (column, span) in columns.iter().zip(&column_spans) {
-                    for wanted in column.headers().into_iter().filter(|_| labels || !column.kind.is_label()) {
-                        if !header.contains(wanted) {
-                            let name = (*wanted == column.header).then_some(column.name.as_str());
-                            self.missing_header(wanted, name, *span, &header, &path, data.source.span);
-                            ok = false;
-                        }
-                    }
-                    ok &= self.check_triples(column, *span);
-                }
-                if let (true, Some(wanted), Some(expr)) = (labels, split.header(), field_value(&data.body, "split"))
-                    && !header.iter().any(|header| header == wanted)
-                {
-                    self.missing_header(wanted, None, expr.span, &header, &path, data.source.span);
-                    ok = false;
-                }
-            }
+        if let Some(source) = source {
+            self.read_header(&mut table, source.windows.as_ref(), data);
+        }
+        table
+    }
+
+    /// Reads the header of a table's file: its columns must be there.
+    fn read_header(&mut self, table: &mut Table, windows: Option<&WindowSpec>, data: &Data) {
+        let (path, source) = (table.spec.path.clone(), data.source.span);
+        let header = match self.world.table_header(&path, table.spec.format) {
+            Ok(header) => header,
             Err(mut diagnostic) => {
-                diagnostic.labels.insert(0, mgx_diag::Label { span: data.source.span, text: "this table".to_owned() });
+                diagnostic.labels.insert(0, mgx_diag::Label { span: source, text: "this table".to_owned() });
                 self.report(diagnostic);
-                ok = false;
+                return;
             }
+        };
+        let header = match windows {
+            Some(windows) => self.with_windows(header, windows, &path, source),
+            None => Some(header),
+        };
+        let Some(header) = header else { return };
+        let labels = self.world.needs_labels();
+        for (column, span) in table.spec.columns.iter().zip(&table.column_spans) {
+            for wanted in column.headers().into_iter().filter(|_| labels || !column.kind.is_label()) {
+                if !header.contains(wanted) {
+                    let name = (*wanted == column.header).then_some(column.name.as_str());
+                    self.missing_header(wanted, name, *span, &header, &path, source);
+                }
+            }
+            self.check_triples(column, *span);
         }
-        ok.then(|| Table {
-            item,
-            spec: DataSpec { name: name.text.clone(), path, format, columns, split, windows, letters },
-            column_spans,
-            header: headers,
-        })
+        if let (true, Some(wanted), Some(expr)) = (labels, table.spec.split.header(), field_value(&data.body, "split"))
+            && !header.iter().any(|header| header == wanted)
+        {
+            self.missing_header(wanted, None, expr.span, &header, &path, source);
+        }
+        table.header = Some(header);
     }
 
     /// The file of triples of a column of counts must have their columns.
-    fn check_triples(&mut self, column: &ColumnSpec, span: Span) -> bool {
-        let ColumnKind::Counts { source: CountSource::Long { path, format, cell, gene, count }, .. } = &column.kind else { return true };
+    fn check_triples(&mut self, column: &ColumnSpec, span: Span) {
+        let ColumnKind::Counts { source: CountSource::Long { path, format, cell, gene, count }, .. } = &column.kind else { return };
         match self.world.table_header(path, *format) {
             Ok(header) => {
-                let missing: Vec<&String> = [cell, gene, count].into_iter().filter(|wanted| !header.contains(wanted)).collect();
-                for wanted in &missing {
+                for wanted in [cell, gene, count].into_iter().filter(|wanted| !header.contains(wanted)) {
                     self.missing_header(wanted, None, span, &header, path, span);
                 }
-                missing.is_empty()
             }
             Err(mut diagnostic) => {
                 diagnostic.labels.insert(0, mgx_diag::Label { span, text: "its counts are in this file".to_owned() });
                 self.report(diagnostic);
-                false
             }
         }
     }
@@ -158,7 +165,7 @@ impl Checker<'_> {
             }
             (Some(near), None) => diagnostic.help(format!("did you mean `{near}`?")).change_to(span, &format!("\"{near}\"")),
             (None, Some(name)) => diagnostic.help(format!("a column under another name is written `{name}: … at \"name in the file\"`")),
-            (None, None) => diagnostic,
+            (None, None) => diagnostic.help("name one of them"),
         });
     }
 
@@ -182,42 +189,6 @@ impl Checker<'_> {
             });
         }
         format
-    }
-
-    pub fn text_of(&mut self, expr: &Expr, scope: &mut Scope) -> Option<String> {
-        match self.eval(expr, scope) {
-            Value::Str(text) => text,
-            Value::Error => None,
-            other => {
-                self.report(
-                    Diagnostic::error("E0301", format!("a text in quotes is wanted, not {}", other.describe()))
-                        .label(expr.span, "this value"),
-                );
-                None
-            }
-        }
-    }
-
-    /// One of a few words.
-    pub fn choice<T: Copy>(&mut self, expr: &Expr, choices: &[(&str, T)]) -> Option<T> {
-        let word = match &expr.kind {
-            ExprKind::Name(word) | ExprKind::Str(word) => Some(word.as_str()),
-            _ => None,
-        };
-        if let Some((_, value)) = choices.iter().find(|(name, _)| Some(*name) == word) {
-            return Some(*value);
-        }
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        let message = match names.as_slice() {
-            [only] => format!("only `{only}` can be chosen here"),
-            _ => format!("one of {} is wanted here", names.join(", ")),
-        };
-        let mut diagnostic = Diagnostic::error("E0313", message).label(expr.span, "not a choice here");
-        if let Some(near) = word.and_then(|word| nearest(word, names.iter().copied())) {
-            diagnostic = diagnostic.did_you_mean(expr.span, near);
-        }
-        self.report(diagnostic);
-        None
     }
 
     fn column_spec(&mut self, field: &Field, ty: &TypeExpr, at: Option<&Expr>, file: usize) -> Option<ColumnSpec> {
@@ -325,9 +296,11 @@ impl Checker<'_> {
             }
             let text = self.text_of(&arg.value, scope)?;
             if let Some(first) = names.iter().position(|name| *name == text) {
-                let diagnostic =
-                    Diagnostic::error("E0505", format!("the class `{text}` is named twice")).label(arg.value.span, "again here");
-                self.report(diagnostic.label(args[first].value.span, "first here"));
+                let again = arg.value.span;
+                let edit = self.library.without_argument(again);
+                let diagnostic = Diagnostic::error("E0505", format!("the class `{text}` is named twice")).label(again, "again here");
+                let diagnostic = diagnostic.label(args[first].value.span, "first here").help("remove one of them");
+                self.report(diagnostic.fix("Remove the second", edit));
                 return None;
             }
             names.push(text);
@@ -343,64 +316,15 @@ impl Checker<'_> {
         Some(names)
     }
 
-    /// A whole number, not negative.
-    pub fn whole(&mut self, expr: &Expr, scope: &mut Scope) -> Option<u64> {
-        match self.eval(expr, scope) {
-            Value::Int { size, .. } => {
-                let number = size.as_constant().and_then(|number| u64::try_from(number).ok());
-                if number.is_none() {
-                    self.report(
-                        Diagnostic::error("E0317", format!("a whole number from 0 up is wanted, not {size}"))
-                            .label(expr.span, "out of range"),
-                    );
-                }
-                number
-            }
-            Value::Error => None,
-            other => {
-                self.report(
-                    Diagnostic::error("E0301", format!("a whole number is wanted, not {}", other.describe()))
-                        .label(expr.span, "this value"),
-                );
-                None
-            }
-        }
-    }
-
-    /// A number within bounds.
-    pub fn number_in(&mut self, expr: &Expr, scope: &mut Scope, least: f64, most: f64) -> Option<f64> {
-        let value = self.eval(expr, scope);
-        if value.is_error() {
-            return None;
-        }
-        match self.as_number(&value) {
-            Some(number) if number >= least && number <= most => Some(number),
-            Some(number) => {
-                let bounds = match (least, most) {
-                    (f64::MIN_POSITIVE, f64::MAX) => "above 0".to_owned(),
-                    (_, f64::MAX) => format!("from {least} up"),
-                    _ => format!("between {least} and {most}"),
-                };
-                self.report(
-                    Diagnostic::error("E0317", format!("a number {bounds} is wanted, not {number}")).label(expr.span, "out of range"),
-                );
-                None
-            }
-            None => {
-                self.report(
-                    Diagnostic::error("E0301", format!("a number is wanted, not {}", value.describe())).label(expr.span, "this value"),
-                );
-                None
-            }
-        }
-    }
-
     /// `table.column`.
     pub fn column(&mut self, table: usize, name: &Name) -> Value {
         let found = self.experiment.tables[table].spec.columns.iter().position(|column| column.name == name.text);
         if let Some(column) = found {
             let span = self.experiment.tables[table].column_spans[column];
             return Value::Column(Column { data: table, column, span, masking: None });
+        }
+        if self.experiment.tables[table].unknown.contains(&name.text) {
+            return Value::Error;
         }
         let spec = self.experiment.tables[table].spec.clone();
         let known: Vec<&str> = spec.columns.iter().map(|column| column.name.as_str()).collect();

@@ -26,17 +26,17 @@ impl Checker<'_> {
     /// The source of a `data` declaration.
     pub fn table_source(&mut self, source: &Expr, file: usize) -> Option<Source> {
         let ExprKind::Call(callee, args) = &source.kind else {
-            self.report(Diagnostic::error("E0503", USAGE).label(source.span, "not a source of rows"));
+            self.report(Diagnostic::error("E0503", "this is no source of rows").label(source.span, "not a source").help(USAGE));
             return None;
         };
         let kind = match &callee.kind {
             ExprKind::Name(name) if SOURCES.contains(&name.as_str()) => name.as_str(),
             other => {
-                let diagnostic = Diagnostic::error("E0503", USAGE).label(callee.span, "not a source of rows");
+                let diagnostic = Diagnostic::error("E0503", "this is no source of rows").label(callee.span, "not a source");
                 let near = if let ExprKind::Name(name) = other { nearest(name, SOURCES) } else { None };
                 self.report(match near {
                     Some(near) => diagnostic.did_you_mean(callee.span, near),
-                    None => diagnostic,
+                    None => diagnostic.help(USAGE),
                 });
                 return None;
             }
@@ -44,11 +44,14 @@ impl Checker<'_> {
         let mut scope = Scope { file, env: Env::default(), experiment: false, instance: None };
         let (paths, options): (Vec<&Arg>, Vec<&Arg>) = args.iter().partition(|arg| arg.name.is_none());
         if let Some(extra) = paths.get(1) {
-            self.report(Diagnostic::error("E0503", USAGE).label(extra.value.span, "one path too many"));
+            let diagnostic =
+                Diagnostic::error("E0503", format!("`{kind}` reads one file or folder")).label(extra.value.span, "one too many");
+            self.report(diagnostic.help("declare another table for it, or join the files"));
             return None;
         }
         let Some(path) = paths.first() else {
-            self.report(Diagnostic::error("E0503", USAGE).label(source.span, "the path is missing"));
+            let diagnostic = Diagnostic::error("E0503", format!("`{kind}` does not say where its rows are")).label(source.span, "no path");
+            self.report(diagnostic.help(USAGE));
             return None;
         };
         let path = self.text_of(&path.value, &mut scope)?;

@@ -20,7 +20,7 @@ use super::tokenizer::field_value;
 use super::tuning::Adapter;
 use super::value::{Env, Pending, Tensor, Value, WeightsValue};
 use super::{Checker, Emission, ParamInfo};
-use crate::syntax::ast::{Expr, ExprKind, FieldKind, ItemKind, MemberKind, Module, Name, Param};
+use crate::syntax::ast::{Expr, ExprKind, FieldKind, ItemKind, MemberKind, Module, Name, Param, TypeExprKind};
 
 /// What is known of the experiment at hand.
 #[derive(Debug, Default)]
@@ -195,7 +195,12 @@ impl Checker<'_> {
                     scope.env.set(&field.name.text, value);
                 }
                 FieldKind::Block(_) => {}
-                FieldKind::Typed { .. } => {
+                FieldKind::Typed { ty, .. } => {
+                    scope.env.set(&field.name.text, Value::Error);
+                    // What stands for the type was reported where it was read.
+                    if ty.kind == TypeExprKind::Error {
+                        continue;
+                    }
                     self.report(
                         Diagnostic::error("E0318", "an experiment has no typed fields")
                             .label(field.span, "here")
@@ -344,7 +349,9 @@ impl Checker<'_> {
                 let mut args = pending.args.clone();
                 for (param, (value, place)) in function.params.iter().zip(&inputs) {
                     if let (Some(ty), Value::Tensor(tensor)) = (&param.ty, value) {
-                        self.infer_sizes(module, ty, tensor, &mut args, *place);
+                        if !self.infer_sizes(&handle.name, module, ty, tensor, &mut args, *place) {
+                            return Value::Error;
+                        }
                     }
                 }
                 let bound_name = pending.name.borrow().clone();
@@ -374,17 +381,18 @@ impl Checker<'_> {
         );
     }
 
-    /// Binds module parameters that stand as axes in a signature to the axes of the tensor at their places.
+    /// Binds module parameters that stand as axes in a signature to the axes of the tensor at their places; false, and a finding, where it lacks such an axis.
     fn infer_sizes(
         &mut self,
+        part: &Name,
         module: &Module,
         ty: &crate::syntax::ast::TypeExpr,
         tensor: &Tensor,
         args: &mut Vec<(String, Value, Span)>,
         span: Span,
-    ) {
+    ) -> bool {
         use crate::syntax::ast::AxisExpr;
-        let Some((_, entries)) = tensor_type(ty) else { return };
+        let Some((_, entries)) = tensor_type(ty) else { return true };
         let rest = entries.iter().position(|entry| matches!(entry, AxisExpr::Rest(_)));
         for (index, entry) in entries.iter().enumerate() {
             let AxisExpr::Size(Expr { kind: ExprKind::Name(name), .. }) = entry else { continue };
@@ -398,10 +406,16 @@ impl Checker<'_> {
                 Some(rest) if index > rest => (tensor.axes.len() + index).checked_sub(entries.len()),
                 _ => Some(index),
             };
-            if let Some(axis) = place.and_then(|place| tensor.axes.get(place)) {
-                let size = self.axis_size(*axis);
-                args.push((name.clone(), Value::Int { size, axis: Some(*axis) }, span));
-            }
+            let Some(axis) = place.and_then(|place| tensor.axes.get(place)) else {
+                let (shown, takes) = (self.show_tensor(tensor), self.library.sources.slice(ty.span).to_owned());
+                let diagnostic = Diagnostic::error("E0401", format!("`{}` takes {takes}, and this value lacks `{name}`", part.text));
+                let diagnostic = diagnostic.label(span, format!("is {shown}")).label(ty.span, "declared here");
+                self.report(diagnostic.help(format!("give `{}` a value with these axes, or leave it out", part.text)));
+                return false;
+            };
+            let size = self.axis_size(*axis);
+            args.push((name.clone(), Value::Int { size, axis: Some(*axis) }, span));
         }
+        true
     }
 }

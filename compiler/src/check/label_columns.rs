@@ -1,9 +1,10 @@
 //! Columns of several numbers or labels: in one column of lists, or in a column each.
 
 use mgx_diag::{Diagnostic, Span};
-use mgx_ir::plan::{ColumnKind, ColumnSpec};
+use mgx_ir::plan::ColumnKind;
 
 use super::Checker;
+use super::data::Table;
 use super::expr::Scope;
 use crate::syntax::ast::{Arg, Expr, ExprKind};
 
@@ -137,12 +138,12 @@ impl Checker<'_> {
     }
 
     /// Labels of letters are of a column of sequences of the same table.
-    pub fn check_sequences(&mut self, columns: &[ColumnSpec], spans: &[Span]) -> bool {
-        let mut ok = true;
-        for (column, span) in columns.iter().zip(spans) {
+    pub fn check_sequences(&mut self, table: &Table) {
+        let columns = &table.spec.columns;
+        for (column, span) in columns.iter().zip(&table.column_spans) {
             let (ColumnKind::TokenClass { each, .. } | ColumnKind::Contacts { each }) = &column.kind else { continue };
             let found = columns.iter().find(|other| other.name == *each);
-            if found.is_some_and(|other| matches!(other.kind, ColumnKind::Sequence { .. })) {
+            if table.unknown.contains(each) || found.is_some_and(|other| matches!(other.kind, ColumnKind::Sequence { .. })) {
                 continue;
             }
             let message = match found {
@@ -153,9 +154,7 @@ impl Checker<'_> {
             let known: Vec<&str> = sequences.map(|other| other.name.as_str()).collect();
             let diagnostic = Diagnostic::error("E0566", message).label(*span, "its labels are of this column's letters");
             self.report(diagnostic.help(format!("columns of sequences are: {}", known.join(", "))));
-            ok = false;
         }
-        ok
     }
 
     fn check_headers(&mut self, headers: &Headers, count: usize, span: Span) -> Option<()> {

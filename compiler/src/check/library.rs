@@ -108,6 +108,12 @@ impl<'w> Library<'w> {
         self.diagnostics.iter().any(|diagnostic| diagnostic.is_error() && diagnostic.labels.iter().any(|label| label.span.file == file))
     }
 
+    /// Is something wrong with how the text at a place is written?
+    pub fn has_errors_in(&self, span: Span) -> bool {
+        let first = |diagnostic: &Diagnostic| diagnostic.labels.first().is_some_and(|label| span.contains(label.span));
+        self.diagnostics.iter().any(|diagnostic| diagnostic.is_error() && first(diagnostic))
+    }
+
     /// Is it a source of the standard library?
     pub fn is_std_source(&self, file: FileId) -> bool {
         self.std_sources.contains(&file)
@@ -216,6 +222,18 @@ impl<'w> Library<'w> {
             }
         }
         None
+    }
+
+    /// Which optimizers or schedules the library has, for people.
+    pub fn parts_of_role(&mut self, role: ast::ModuleRole) -> String {
+        let (word, module) = match role {
+            ast::ModuleRole::Optimizer => ("optimizers", "std::optimizers"),
+            _ => ("schedules", "std::schedules"),
+        };
+        let Some(file) = self.load_std(module) else { return format!("`{module}` has {word}") };
+        let is_one = |item: &&ast::Item| matches!(&item.kind, ast::ItemKind::Module(module) if module.role == role);
+        let names: Vec<&str> = self.files[file].ast.items.iter().filter(is_one).map(|item| item.name.text.as_str()).collect();
+        format!("{word} of `{module}` are {}", names.join(", "))
     }
 
     fn unknown_import(&mut self, path: &[&str], wanted: &ast::UseName, known: &[String], span: Span) {

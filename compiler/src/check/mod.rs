@@ -31,6 +31,7 @@ mod library;
 mod operators;
 mod overrides;
 mod part_names;
+mod plain_values;
 mod resolve;
 mod rewrite;
 mod routing;

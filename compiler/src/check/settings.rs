@@ -147,7 +147,7 @@ impl Checker<'_> {
     /// Reads one setting of `train`.
     fn train_field(&mut self, field: &Field, settings: &mut TrainSettings, stop: &mut StopSettings, scope: &mut Scope) -> Option<()> {
         let FieldKind::Value(expr) = &field.kind else {
-            self.unknown_option("train", &field.name, TRAIN_FIELDS.into_iter());
+            self.not_a_setting("train", field, &TRAIN_FIELDS);
             return None;
         };
         match field.name.text.as_str() {
@@ -201,30 +201,6 @@ impl Checker<'_> {
         })
     }
 
-    pub fn positive(&mut self, expr: &Expr, scope: &mut Scope) -> Option<u64> {
-        let number = self.whole(expr, scope)?;
-        if number == 0 {
-            self.report(Diagnostic::error("E0317", "a number from 1 up is wanted").label(expr.span, "out of range"));
-            return None;
-        }
-        Some(number)
-    }
-
-    /// `true` or `false`.
-    pub fn truth(&mut self, expr: &Expr, scope: &mut Scope) -> Option<bool> {
-        match self.eval(expr, scope) {
-            Value::Bool(Some(truth)) => Some(truth),
-            Value::Error => None,
-            other => {
-                self.report(
-                    Diagnostic::error("E0301", format!("`true` or `false` is wanted, not {}", other.describe()))
-                        .label(expr.span, "this value"),
-                );
-                None
-            }
-        }
-    }
-
     /// `valid_loss`, or `valid_` and the name of a metric of the task.
     fn monitor(&mut self, expr: &Expr) -> Option<String> {
         // Without a task nothing is known of its metrics; that it is missing is reported elsewhere.
@@ -253,7 +229,7 @@ impl Checker<'_> {
         let mut scope = Scope { file, env: Env::default(), experiment: true, instance: None };
         for field in &block.fields {
             let FieldKind::Value(expr) = &field.kind else {
-                self.unknown_option("predict", &field.name, PREDICT_FIELDS.into_iter());
+                self.not_a_setting("predict", field, &PREDICT_FIELDS);
                 continue;
             };
             match field.name.text.as_str() {
@@ -278,7 +254,9 @@ impl Checker<'_> {
         let value = self.eval(callee, scope);
         let Value::Item(item) = value else {
             if !value.is_error() {
-                self.report(Diagnostic::error("E0301", format!("{} is not {what}", value.describe())).label(expr.span, "this value"));
+                let diagnostic = Diagnostic::error("E0301", format!("{} is not {what}", value.describe()));
+                let diagnostic = diagnostic.label(expr.span, "this value").help(self.library.parts_of_role(role));
+                self.report(diagnostic);
             }
             return None;
         };
@@ -288,7 +266,8 @@ impl Checker<'_> {
             _ => {
                 let diagnostic =
                     Diagnostic::error("E0301", format!("`{}` is not {what}", handle.name.text)).label(callee.span, "this value");
-                self.report(diagnostic.label(handle.name.span, "declared here"));
+                let diagnostic = diagnostic.label(handle.name.span, "declared here").help(self.library.parts_of_role(role));
+                self.report(diagnostic);
                 return None;
             }
         };
@@ -299,20 +278,7 @@ impl Checker<'_> {
     fn optimizer(&mut self, expr: &Expr, settings: &mut TrainSettings, scope: &mut Scope) -> Option<()> {
         let (pending, name) = self.role_part(expr, ModuleRole::Optimizer, "an optimizer", scope)?;
         settings.optimizer_name = name;
-        settings.learning_rate = pending
-            .args
-            .iter()
-            .find(|(name, ..)| name == "lr")
-            .and_then(|(_, value, _)| self.as_number(value))
-            .filter(|lr| *lr >= 0.0 && lr.is_finite())
-            .or_else(|| {
-                self.report(
-                    Diagnostic::error("E0317", "an optimizer needs a learning rate, zero or greater")
-                        .label(expr.span, "`lr` is missing or out of range")
-                        .help("write `lr = 1e-3`"),
-                );
-                None
-            })?;
+        settings.learning_rate = self.learning_rate(&pending, &settings.optimizer_name, expr.span)?;
         let handle = self.library.item(pending.item);
         let ItemKind::Module(module) = &handle.kind else { return None };
         let states: Vec<String> = module
@@ -344,6 +310,25 @@ impl Checker<'_> {
         settings.optimizer = graph;
         settings.states = states;
         Some(())
+    }
+
+    /// The learning rate that an optimizer is given: zero or more.
+    fn learning_rate(&mut self, pending: &Pending, name: &str, span: Span) -> Option<f64> {
+        let Some((_, value, place)) = pending.args.iter().find(|(name, ..)| name == "lr") else {
+            self.report(
+                Diagnostic::error("E0207", format!("`{name}` needs `lr`"))
+                    .label(span, "`lr` is missing")
+                    .help(format!("give it a learning rate: `{name}(lr = 1e-3)`")),
+            );
+            return None;
+        };
+        let rate = self.as_number(value);
+        if let Some(wrong) = rate.filter(|rate| !(*rate >= 0.0 && rate.is_finite())) {
+            let diagnostic = Diagnostic::error("E0317", format!("a learning rate is zero or greater, not {wrong}"));
+            self.report(diagnostic.label(*place, "out of range").help("write `lr = 1e-3`"));
+            return None;
+        }
+        rate
     }
 
     fn schedule(&mut self, expr: &Expr, scope: &mut Scope) -> Option<Graph> {

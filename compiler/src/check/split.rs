@@ -1,15 +1,16 @@
 //! How a table is divided into the parts for training, validation and test.
 
 use mgx_diag::{Diagnostic, nearest};
-use mgx_ir::plan::{ColumnKind, ColumnSpec, FoldSpec, FoldValid, Generator, SplitSpec};
+use mgx_ir::plan::{ColumnKind, FoldSpec, FoldValid, Generator, SplitSpec};
 
 use super::Checker;
+use super::data::Table;
 use super::expr::Scope;
 use super::value::Env;
 use crate::syntax::ast::{Arg, Expr, ExprKind, Name};
 
 impl Checker<'_> {
-    pub fn split_spec(&mut self, expr: &Expr, columns: &[ColumnSpec], file: usize) -> Option<SplitSpec> {
+    pub fn split_spec(&mut self, expr: &Expr, table: &Table, file: usize) -> Option<SplitSpec> {
         let usage = "a split is `random(train = 0.8, valid = 0.1, test = 0.1)`, `column(\"name\")` or `folds(k = 5)`";
         let ExprKind::Call(callee, args) = &expr.kind else {
             self.report(Diagnostic::error("E0506", usage).label(expr.span, "not a split"));
@@ -24,8 +25,8 @@ impl Checker<'_> {
                     None
                 }
             },
-            ExprKind::Name(name) if name == "random" => self.random_split(expr, args, columns, &mut scope),
-            ExprKind::Name(name) if name == "folds" => self.folds(expr, args, columns, &mut scope),
+            ExprKind::Name(name) if name == "random" => self.random_split(expr, args, table, &mut scope),
+            ExprKind::Name(name) if name == "folds" => self.folds(expr, args, table, &mut scope),
             _ => {
                 self.report(Diagnostic::error("E0506", usage).label(callee.span, "not a split"));
                 None
@@ -33,7 +34,7 @@ impl Checker<'_> {
         }
     }
 
-    fn random_split(&mut self, expr: &Expr, args: &[Arg], columns: &[ColumnSpec], scope: &mut Scope) -> Option<SplitSpec> {
+    fn random_split(&mut self, expr: &Expr, args: &[Arg], table: &Table, scope: &mut Scope) -> Option<SplitSpec> {
         let (mut train, mut valid, mut test) = (0.0, 0.0, 0.0);
         let mut seed = self.experiment.seed;
         let (mut stratify, mut group) = (None, None);
@@ -44,8 +45,8 @@ impl Checker<'_> {
                 Some("valid") => valid = self.number_in(&arg.value, scope, 0.0, 1.0)?,
                 Some("test") => test = self.number_in(&arg.value, scope, 0.0, 1.0)?,
                 Some("seed") => seed = self.whole(&arg.value, scope)?,
-                Some("stratify") => stratify = Some(self.split_column(&arg.value, columns, true)?),
-                Some("group") => group = Some(self.split_column(&arg.value, columns, false)?),
+                Some("stratify") => stratify = Some(self.split_column(&arg.value, table, true)?),
+                Some("group") => group = Some(self.split_column(&arg.value, table, false)?),
                 Some("like") => like = self.choice(&arg.value, &[("mgx", Generator::Mgx), ("numpy", Generator::Numpy)])?,
                 _ => {
                     let name = arg.name.clone().unwrap_or(Name { text: "this".to_owned(), span: arg.value.span });
@@ -75,7 +76,7 @@ impl Checker<'_> {
     }
 
     /// `folds(k = 5)`: cross-validation.
-    fn folds(&mut self, expr: &Expr, args: &[Arg], columns: &[ColumnSpec], scope: &mut Scope) -> Option<SplitSpec> {
+    fn folds(&mut self, expr: &Expr, args: &[Arg], table: &Table, scope: &mut Scope) -> Option<SplitSpec> {
         const OPTIONS: [&str; 9] = ["k", "fold", "seed", "column", "stratify", "group", "like", "valid", "valid_offset"];
         let valid = FoldValid::Fold { offset: 1 };
         let mut spec = FoldSpec {
@@ -94,8 +95,8 @@ impl Checker<'_> {
                 Some("fold") => spec.fold = self.whole(&arg.value, scope)?,
                 Some("seed") => spec.seed = self.whole(&arg.value, scope)?,
                 Some("column") => spec.column = Some(self.text_of(&arg.value, scope)?),
-                Some("stratify") => spec.stratify = Some(self.split_column(&arg.value, columns, true)?),
-                Some("group") => spec.group = Some(self.split_column(&arg.value, columns, false)?),
+                Some("stratify") => spec.stratify = Some(self.split_column(&arg.value, table, true)?),
+                Some("group") => spec.group = Some(self.split_column(&arg.value, table, false)?),
                 Some("like") => spec.like = self.choice(&arg.value, &[("mgx", Generator::Mgx), ("numpy", Generator::Numpy)])?,
                 Some("valid") => {
                     spec.valid = match &arg.value.kind {
@@ -123,11 +124,15 @@ impl Checker<'_> {
         }
     }
 
-    fn split_column(&mut self, expr: &Expr, columns: &[ColumnSpec], is_class: bool) -> Option<String> {
+    fn split_column(&mut self, expr: &Expr, table: &Table, is_class: bool) -> Option<String> {
         let name = match &expr.kind {
             ExprKind::Name(name) | ExprKind::Str(name) => name.as_str(),
             _ => "",
         };
+        if table.unknown.iter().any(|unknown| unknown == name) {
+            return None;
+        }
+        let columns = &table.spec.columns;
         match columns.iter().find(|column| column.name == name) {
             Some(column) if !is_class || matches!(column.kind, ColumnKind::Class { .. }) => Some(column.name.clone()),
             Some(_) => {
