@@ -1,47 +1,19 @@
 //! The pages of the error codes (`docs/errors`) tell the truth: every code that is raised has a page, every page is of a code that is raised, and the examples of
 //! what the parser and the checker say are run.
 //!
-//! On such a page the first block of mgx gives the code of the page and no other; the second is clean. A block whose first line names a file
-//! (```` ```json file=models/small/config.json ````) is that file for both; `set=PATH=VALUE` and `experiment=NAME` after ```` ```mgx ```` are what the command line
-//! would say. Tables that are not given have the columns sequence, other, label and value.
+//! On such a page the first block of mgx gives the code of the page and no other; the second is clean. See `fenced` for what stands after ```` ```mgx ````.
 
+mod fenced;
 mod files_world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fenced::{Block, blocks, files, findings};
 use files_world::Files;
-use mgx_compiler::check::{Override, check, elaborate};
 use mgx_compiler::syntax::parse;
 use mgx_diag::{Diagnostic, SourceMap, render};
-
-/// A fenced block: the words after the language, and the text.
-struct Block {
-    language: String,
-    words: BTreeMap<String, String>,
-    text: String,
-}
-
-fn blocks(page: &str) -> Vec<Block> {
-    let mut blocks: Vec<Block> = Vec::new();
-    let mut open = false;
-    for line in page.split_inclusive('\n') {
-        match (line.strip_prefix("```"), open) {
-            (Some(info), false) => {
-                let mut words = info.split_whitespace();
-                let language = words.next().unwrap_or_default().to_owned();
-                let words = words.filter_map(|word| word.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-                blocks.push(Block { language, words, text: String::new() });
-                open = true;
-            }
-            (Some(_), true) => open = false,
-            (None, true) => blocks.last_mut().expect("a block is open").text.push_str(line),
-            (None, false) => {}
-        }
-    }
-    blocks
-}
 
 /// Checks a block as `mgxc` would; examples of what the parser says are only read.
 fn run(code: &str, block: &Block, files: &Files) -> (SourceMap, Vec<Diagnostic>) {
@@ -51,16 +23,7 @@ fn run(code: &str, block: &Block, files: &Files) -> (SourceMap, Vec<Diagnostic>)
         let diagnostics = parse(file, &block.text).diagnostics;
         return (sources, diagnostics);
     }
-    let mut files = files.clone();
-    files.0.insert("example.mgx".to_owned(), block.text.clone());
-    let set = block.words.get("set").and_then(|set| set.split_once('='));
-    let overrides: Vec<Override> =
-        set.into_iter().map(|(path, value)| Override { path: path.to_owned(), value: value.to_owned() }).collect();
-    if let Some(experiment) = block.words.get("experiment") {
-        return elaborate(&files, "example.mgx", &overrides, experiment, false).err().unwrap_or_default();
-    }
-    let checked = check(&files, "example.mgx", &overrides);
-    (checked.sources, checked.diagnostics)
+    findings(block, files)
 }
 
 fn pages() -> Vec<(String, String)> {
@@ -94,9 +57,8 @@ fn examples_of_pages_fail_and_pass_as_they_say() {
     let runnable = runnable_codes();
     for (code, page) in pages().iter().filter(|(code, _)| runnable.contains(code)) {
         let blocks = blocks(page);
-        let (given, programs): (Vec<&Block>, Vec<&Block>) = blocks.iter().partition(|block| block.words.contains_key("file"));
-        let files = Files(given.iter().map(|block| (block.words["file"].clone(), block.text.clone())).collect());
-        let programs: Vec<&Block> = programs.into_iter().filter(|block| block.language == "mgx").collect();
+        let files = files(&blocks);
+        let programs: Vec<&Block> = blocks.iter().filter(|block| block.language == "mgx" && !block.words.contains_key("file")).collect();
         let [failing, fixed, ..] = programs.as_slice() else {
             // A file of 16 MiB or sixty brackets is no example.
             if !["E0118", "E0123"].contains(&code.as_str()) {
@@ -117,30 +79,6 @@ fn examples_of_pages_fail_and_pass_as_they_say() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(count > 60, "only {count} pages have examples that run");
-}
-
-/// Programs of the specification that are whole: their blocks begin with ```` ```mgx clean ````.
-#[test]
-fn programs_of_the_specification_are_clean() {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/language.md")).expect("the specification");
-    let text = page.replace("```mgx clean", "```mgx clean=yes");
-    let mut count = 0;
-    for block in blocks(&text).iter().filter(|block| block.words.contains_key("clean")) {
-        let (sources, found) = run("", block, &Files::default());
-        assert!(found.is_empty(), "{}", render(&found, &sources, false));
-        count += 1;
-    }
-    assert!(count >= 3, "only {count} programs found");
-}
-
-/// The chapter on functions names every function that the checker knows.
-#[test]
-fn the_specification_names_every_function() {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/language.md")).expect("the specification");
-    let chapter = page.split("## Functions of the language").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the chapter");
-    let words: BTreeSet<&str> = chapter.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-    let missing: Vec<_> = mgx_compiler::check::function_names().iter().filter(|name| !words.contains(**name)).collect();
-    assert!(missing.is_empty(), "not in the chapter: {missing:?}");
 }
 
 /// Every Rust source of the project that is not a test's.

@@ -33,13 +33,3 @@ fn examples_have_the_fault_and_its_repair() {
 fn too_large_a_file_is_refused() {
     assert_eq!(codes_of(&" ".repeat(MAX_BYTES + 1)), ["E0123"]);
 }
-
-#[test]
-fn the_syntax_chapter_shows_valid_text() {
-    let (_, rest) = include_str!("../../docs/language.md").split_once("\n## Syntax\n").expect("the chapter exists");
-    let examples = examples(rest.split_once("\n## ").map_or(rest, |(chapter, _)| chapter));
-    assert!(examples.len() >= 6, "only {} examples", examples.len());
-    for example in examples {
-        assert_eq!(codes_of(example), [""; 0], "{example}");
-    }
-}

@@ -12,7 +12,10 @@ use super::value::Value;
 use crate::syntax::ast::{Arg, Body, Expr, ExprKind, Name, Param, TypeExpr, TypeExprKind};
 
 /// The types of options that have no axes.
-const TYPES: [&str; 13] = ["int", "dim", "float", "bool", "str", "name", "path", "init", "axis", "part", "weights", "enum", "class"];
+pub(super) const TYPES: [&str; 12] = ["int", "dim", "float", "bool", "str", "name", "path", "init", "axis", "part", "weights", "enum"];
+
+/// The types that have axes: tensors, and in tasks labels.
+pub(super) const TENSOR_TYPES: [&str; 9] = ["f", "i", "b", "Tokens", "class", "labels", "contacts", "real", "tokens"];
 
 /// The variants of `enum(a, b)`, also behind `?`.
 fn variants(ty: &TypeExpr) -> Option<Vec<&str>> {
@@ -270,11 +273,7 @@ impl Checker<'_> {
             TypeExprKind::Optional(inner) | TypeExprKind::List(inner) => return self.known_type(inner),
             TypeExprKind::Record(fields) => return fields.iter().all(|(_, ty)| self.known_type(ty)),
             TypeExprKind::Error => return false,
-            TypeExprKind::Named { name, axes: Some(_), .. }
-                if ["f", "i", "b", "Tokens", "class", "labels", "contacts", "real", "tokens"].contains(&name.text.as_str()) =>
-            {
-                return true;
-            }
+            TypeExprKind::Named { name, axes: Some(_), .. } if TENSOR_TYPES.contains(&name.text.as_str()) => return true,
             TypeExprKind::Named { name, axes: None, .. } if TYPES.contains(&name.text.as_str()) => return true,
             TypeExprKind::Named { name, .. } => name,
         };

@@ -16,7 +16,7 @@ use super::value::{AppliedBackbone, Env, Instance, Pending, PendingBackbone, Rea
 use crate::syntax::ast::{Arg, Body, Expr, ExprKind, ItemKind, Name};
 
 /// Options that every backbone has, besides those of its declaration and its network.
-const BACKBONE_OPTIONS: [&str; 6] = ["max_length", "too_long", "frozen", "from_scratch", "weights", "hidden_states"];
+pub(super) const BACKBONE_OPTIONS: [&str; 6] = ["max_length", "too_long", "frozen", "from_scratch", "weights", "hidden_states"];
 
 pub const BACKBONE_FIELDS: [&str; 10] =
     ["input", "tokenizer", "weights", "expects", "prefixes", "aliases", "ignore", "optional", "max_length", "positions"];

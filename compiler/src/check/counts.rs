@@ -13,7 +13,7 @@ use super::size::{Atom, Size};
 use super::value::{AppliedBackbone, AxisRef, Column, Tensor, TokenLayout};
 use crate::syntax::ast::{Arg, Name};
 
-const OPTIONS: [&str; 7] = ["long", "cell", "gene", "count", "neighbors", "x", "y"];
+pub(super) const OPTIONS: [&str; 7] = ["long", "cell", "gene", "count", "neighbors", "x", "y"];
 
 impl Checker<'_> {
     /// `counts`, `counts(long = "triples.tsv", cell = "cell", gene = "gene", count = "count")`, `counts(neighbors = 10, x = "x", y = "y")`.

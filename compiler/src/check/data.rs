@@ -42,6 +42,11 @@ impl Table {
     }
 }
 
+/// The types of columns.
+pub(super) const COLUMNS: [&str; 11] =
+    ["dna", "rna", "protein", "text", "alignment", "class", "labels", "contacts", "real", "counts", "id"];
+pub(super) const SEQUENCE_OPTIONS: [&str; 2] = ["length", "empty"];
+pub(super) const ALIGNMENT_OPTIONS: [&str; 4] = ["files", "structure", "features", "empty"];
 const COLUMN_TYPES: &str = "dna, rna, protein, text, alignment, class(…), labels(…), contacts(…), real, counts, id";
 
 impl Checker<'_> {
@@ -220,10 +225,9 @@ impl Checker<'_> {
             (None, "counts") => self.counts_kind(args, ty.span, &mut scope)?,
             (None, "id") => ColumnKind::Text,
             (None, other) => {
-                let known = ["dna", "rna", "protein", "text", "alignment", "class", "labels", "contacts", "real", "counts", "id"];
                 let mut diagnostic =
                     Diagnostic::error("E0314", format!("there is no column type `{other}`")).label(name.span, "unknown type");
-                diagnostic = match nearest(other, known) {
+                diagnostic = match nearest(other, COLUMNS) {
                     Some(near) => diagnostic.did_you_mean(name.span, near),
                     None => diagnostic.help(format!("types of columns are {COLUMN_TYPES}")),
                 };
@@ -246,7 +250,7 @@ impl Checker<'_> {
                 Some("empty") => empty = self.choice(&arg.value, &[("allow", EmptyPolicy::Allow), ("error", EmptyPolicy::Error)])?,
                 _ => {
                     let name = arg.name.clone().unwrap_or(Name { text: "this".to_owned(), span: arg.value.span });
-                    self.unknown_option(type_name, &name, ["length", "empty"].into_iter());
+                    self.unknown_option(type_name, &name, SEQUENCE_OPTIONS.into_iter());
                     return None;
                 }
             }
@@ -267,7 +271,7 @@ impl Checker<'_> {
                 Some("empty") => empty = self.choice(&arg.value, &[("allow", EmptyPolicy::Allow), ("error", EmptyPolicy::Error)])?,
                 _ => {
                     let name = arg.name.clone().unwrap_or(Name { text: "this".to_owned(), span: arg.value.span });
-                    self.unknown_option("alignment", &name, ["files", "structure", "features", "empty"].into_iter());
+                    self.unknown_option("alignment", &name, ALIGNMENT_OPTIONS.into_iter());
                     return None;
                 }
             }

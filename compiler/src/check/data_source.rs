@@ -18,8 +18,13 @@ pub struct Source {
     pub letters: Option<[u64; 2]>,
 }
 
-const SOURCES: [&str; 4] = ["table", "fasta", "variants", "structures"];
-const FORMATS: [(&str, FileFormat); 3] = [("csv", FileFormat::Csv), ("tsv", FileFormat::Tsv), ("parquet", FileFormat::Parquet)];
+pub(super) const SOURCES: [&str; 4] = ["table", "fasta", "variants", "structures"];
+pub(super) const FORMATS: [(&str, FileFormat); 3] = [("csv", FileFormat::Csv), ("tsv", FileFormat::Tsv), ("parquet", FileFormat::Parquet)];
+/// Options of `variants`: the names of columns.
+const HEADERS: [&str; 5] = ["chromosome", "start", "end", "reference", "mutated"];
+pub(super) const VARIANT_OPTIONS: [&str; 9] =
+    ["genome", "window", "mismatches", "format", "chromosome", "start", "end", "reference", "mutated"];
+pub(super) const STRUCTURE_OPTIONS: [&str; 2] = ["shortest", "longest"];
 const USAGE: &str = "rows come from `table(\"file.tsv\")`, `fasta(\"file.fasta\")`, `structures(\"folder\")` or `variants(\"file.tsv\", genome = \"genome.fasta\", window = 512)`";
 
 impl Checker<'_> {
@@ -78,7 +83,7 @@ impl Checker<'_> {
                 } else if let Some(name) = &arg.name {
                     let known: &[&str] = match kind {
                         "table" => &["format"],
-                        "structures" => &["shortest", "longest"],
+                        "structures" => &STRUCTURE_OPTIONS,
                         _ => &[],
                     };
                     self.unknown_option(kind, name, known.iter().copied());
@@ -97,7 +102,6 @@ impl Checker<'_> {
         let mut letters = None;
         let mut headers = ["chrom", "start", "end", "ref", "mutate"].map(str::to_owned);
         let mut keep_mismatches = false;
-        const HEADERS: [&str; 5] = ["chromosome", "start", "end", "reference", "mutated"];
         for arg in options {
             let Some(name) = &arg.name else { continue };
             match name.text.as_str() {
@@ -107,7 +111,7 @@ impl Checker<'_> {
                 other => match HEADERS.iter().position(|header| *header == other) {
                     Some(place) => headers[place] = self.text_of(&arg.value, scope)?,
                     None => {
-                        self.unknown_option("variants", name, ["genome", "window", "mismatches", "format"].into_iter().chain(HEADERS));
+                        self.unknown_option("variants", name, VARIANT_OPTIONS.into_iter());
                         return None;
                     }
                 },

@@ -140,7 +140,7 @@ impl Elaborated {
 }
 
 /// The values of `precision`: how what is not trained is stored, and which numbers products take.
-const PRECISIONS: [(&str, (Precision, Precision)); 3] =
+pub(super) const PRECISIONS: [(&str, (Precision, Precision)); 3] =
     [("f32", (Precision::F32, Precision::F32)), ("bf16", (Precision::Bf16, Precision::F32)), ("mixed", (Precision::F32, Precision::Bf16))];
 
 /// Samples of a batch where nothing is said.

@@ -9,7 +9,7 @@ use super::builtins;
 use super::library::Library;
 use super::operators::MAX_LENGTH;
 use super::value::{Env, Instance, Value};
-use crate::syntax::ast::{Expr, ExprKind, ItemKind, Name};
+use crate::syntax::ast::{Expr, ExprKind, ItemKind, Name, UnaryOperator};
 
 /// Where an expression stands.
 pub struct Scope {
@@ -25,6 +25,47 @@ pub struct Scope {
 pub const MAX_DEPTH: u32 = 400;
 /// The most expressions that are evaluated for one experiment; one of the largest models, with 7 billion parameters, takes 24 thousand.
 const MAX_STEPS: u32 = 1_000_000;
+
+/// What a `match` is of.
+enum Matched {
+    /// A choice or a text.
+    Word(String),
+    Number(f64),
+    Truth(bool),
+    None,
+}
+
+impl Matched {
+    fn is(&self, pattern: &ExprKind) -> bool {
+        match (self, pattern) {
+            (Self::Word(word), ExprKind::Name(name) | ExprKind::Str(name)) => word == name,
+            (Self::Number(number), pattern) => number_of(pattern) == Some(*number),
+            (Self::Truth(truth), ExprKind::Bool(other)) => truth == other,
+            (Self::None, ExprKind::None) => true,
+            _ => false,
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Word(word) => word.clone(),
+            Self::Number(number) => number.to_string(),
+            Self::Truth(truth) => truth.to_string(),
+            Self::None => "none".to_owned(),
+        }
+    }
+}
+
+/// A number as a pattern: `3`, `-0.5`.
+fn number_of(pattern: &ExprKind) -> Option<f64> {
+    match pattern {
+        ExprKind::Int(number) => Some(*number as f64),
+        ExprKind::Float(number) => Some(*number),
+        ExprKind::Unary(UnaryOperator::Neg, inner) => number_of(&inner.kind).map(|number| -number),
+        _ => None,
+    }
+}
+
 impl Checker<'_> {
     /// Evaluates an expression; problems are reported and give [`Value::Error`].
     pub fn eval(&mut self, expr: &Expr, scope: &mut Scope) -> Value {
@@ -361,35 +402,37 @@ impl Checker<'_> {
 
     fn eval_match(&mut self, subject: &Expr, arms: &[(Option<Expr>, Expr)], span: Span, scope: &mut Scope) -> Value {
         let value = self.eval(subject, scope);
-        let text = match &value {
-            Value::Variant(Some(text)) | Value::Str(Some(text)) => text.clone(),
-            Value::Variant(None) | Value::Str(None) => {
-                let mut values: Vec<Value> = arms.iter().map(|(_, result)| self.eval(result, scope)).collect();
-                values.retain(|value| !value.is_error());
-                return values.into_iter().next().unwrap_or(Value::Error);
-            }
+        let subject_value = match &value {
+            Value::Variant(text) | Value::Str(text) => text.clone().map(Matched::Word),
+            Value::Int { size, .. } if !size.is_ragged() => self.as_number(&value).map(Matched::Number),
+            Value::Float(number) => number.map(Matched::Number),
+            Value::Bool(truth) => truth.map(Matched::Truth),
+            Value::None => Some(Matched::None),
             Value::Error => return Value::Error,
             other => {
                 self.report(
-                    Diagnostic::error("E0304", format!("`match` needs a choice or a text, not {}", other.describe()))
-                        .label(subject.span, "this value"),
+                    Diagnostic::error(
+                        "E0304",
+                        format!("`match` needs a choice, a text, a number, a truth value or `none`, not {}", other.describe()),
+                    )
+                    .label(subject.span, "this value"),
                 );
                 return Value::Error;
             }
         };
-        for (pattern, result) in arms {
-            let matches = match pattern.as_ref().map(|pattern| &pattern.kind) {
-                None => true,
-                Some(ExprKind::Name(name) | ExprKind::Str(name)) => *name == text,
-                Some(_) => false,
-            };
-            if matches {
-                return self.eval(result, scope);
-            }
+        // Not known while a module is checked by itself: all must be right, and the first tells the type.
+        let Some(subject_value) = subject_value else {
+            let mut values: Vec<Value> = arms.iter().map(|(_, result)| self.eval(result, scope)).collect();
+            values.retain(|value| !value.is_error());
+            return values.into_iter().next().unwrap_or(Value::Error);
+        };
+        if let Some((_, result)) = arms.iter().find(|(pattern, _)| pattern.as_ref().is_none_or(|pattern| subject_value.is(&pattern.kind))) {
+            return self.eval(result, scope);
         }
+        let shown = subject_value.shown();
         self.report(
-            Diagnostic::error("E0309", format!("`match` has no arm for `{text}`"))
-                .label(subject.span, format!("is `{text}`"))
+            Diagnostic::error("E0309", format!("`match` has no arm for `{shown}`"))
+                .label(subject.span, format!("is `{shown}`"))
                 .label(span, "in this match")
                 .help("add an arm for it, or `_ => …`"),
         );

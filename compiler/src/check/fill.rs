@@ -12,7 +12,7 @@ use super::value::{AxisRef, Tensor};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Name};
 
 /// The options of `refill`.
-const OPTIONS: [&str; 5] = ["over", "steps", "best", "sample", "special"];
+pub(super) const OPTIONS: [&str; 5] = ["over", "steps", "best", "sample", "special"];
 /// So many of the best tokens are written where the task does not say.
 const BEST: u64 = 1;
 

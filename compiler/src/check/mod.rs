@@ -51,6 +51,7 @@ mod trace;
 mod tuning;
 mod unfreezing;
 mod value;
+mod words;
 mod world;
 
 pub use experiment::{Elaborated, Network, TaskOutputs};
@@ -60,6 +61,7 @@ pub use sweep::Sweep;
 pub use trace::{TraceAxis, TraceInput, trace};
 pub use tuning::Adapter;
 pub use value::{HUB_PREFIX, WeightsValue as WeightsSource};
+pub use words::{Words, words};
 pub use world::World;
 
 use std::collections::BTreeMap;

@@ -20,7 +20,7 @@ use super::value::{AxisRef, Env, Instance, Pending, PendingBackbone, Value, Weig
 use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, MemberKind, Module, ModuleRole, Name};
 
 /// What every rewrite takes besides the parameters that it declares.
-const REWRITE_OPTIONS: [&str; 3] = ["targets", "save", "weights"];
+pub(super) const REWRITE_OPTIONS: [&str; 3] = ["targets", "save", "weights"];
 
 /// The word for all parts that a rewrite could change.
 const ALL: &str = "all_linear";

@@ -70,6 +70,9 @@ pub const TRAIN_FIELDS: [&str; 19] = [
     "keep_best",
 ];
 
+/// Blocks of an experiment.
+pub(super) const EXPERIMENT_BLOCKS: [&str; 3] = ["train", "predict", SWEEP];
+
 pub const PREDICT_FIELDS: [&str; 3] = ["on", "batch_size", "batch_tokens"];
 
 /// When training stops early, as far as it is written.
@@ -180,7 +183,7 @@ impl Checker<'_> {
 
     /// Reports blocks of an experiment that mean nothing, and settings without a block.
     pub fn known_blocks(&mut self, body: &Body) {
-        let known = ["train", "predict", SWEEP];
+        let known = EXPERIMENT_BLOCKS;
         for field in &body.fields {
             let name = field.name.text.as_str();
             match &field.kind {

@@ -9,6 +9,10 @@ use super::expr::Scope;
 use super::value::Env;
 use crate::syntax::ast::{Arg, Expr, ExprKind, Name};
 
+/// Options of `random` and of `folds`.
+pub(super) const RANDOM_OPTIONS: [&str; 7] = ["train", "valid", "test", "seed", "stratify", "group", "like"];
+pub(super) const FOLD_OPTIONS: [&str; 9] = ["k", "fold", "seed", "column", "stratify", "group", "like", "valid", "valid_offset"];
+
 impl Checker<'_> {
     pub fn split_spec(&mut self, expr: &Expr, table: &Table, file: usize) -> Option<SplitSpec> {
         let usage = "a split is `random(train = 0.8, valid = 0.1, test = 0.1)`, `column(\"name\")` or `folds(k = 5)`";
@@ -50,7 +54,7 @@ impl Checker<'_> {
                 Some("like") => like = self.choice(&arg.value, &[("mgx", Generator::Mgx), ("numpy", Generator::Numpy)])?,
                 _ => {
                     let name = arg.name.clone().unwrap_or(Name { text: "this".to_owned(), span: arg.value.span });
-                    self.unknown_option("random", &name, ["train", "valid", "test", "seed", "stratify", "group", "like"].into_iter());
+                    self.unknown_option("random", &name, RANDOM_OPTIONS.into_iter());
                     return None;
                 }
             }
@@ -77,7 +81,6 @@ impl Checker<'_> {
 
     /// `folds(k = 5)`: cross-validation.
     fn folds(&mut self, expr: &Expr, args: &[Arg], table: &Table, scope: &mut Scope) -> Option<SplitSpec> {
-        const OPTIONS: [&str; 9] = ["k", "fold", "seed", "column", "stratify", "group", "like", "valid", "valid_offset"];
         let valid = FoldValid::Fold { offset: 1 };
         let mut spec = FoldSpec {
             count: 0,
@@ -110,7 +113,7 @@ impl Checker<'_> {
                 }
                 _ => {
                     let name = arg.name.clone().unwrap_or(Name { text: "this".to_owned(), span: arg.value.span });
-                    self.unknown_option("folds", &name, OPTIONS.into_iter());
+                    self.unknown_option("folds", &name, FOLD_OPTIONS.into_iter());
                     return None;
                 }
             }

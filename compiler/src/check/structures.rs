@@ -10,7 +10,7 @@ use super::{Checker, ParamInfo};
 use crate::syntax::ast::{Arg, Expr, ExprKind};
 
 /// The options of `base_pairs`.
-const OPTIONS: [&str; 4] = ["threshold", "from", "to", "step"];
+pub(super) const OPTIONS: [&str; 4] = ["threshold", "from", "to", "step"];
 
 /// The arguments of `base_pairs(…)`.
 pub fn base_pairs(expr: &Expr) -> Option<&[Arg]> {

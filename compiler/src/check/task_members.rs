@@ -13,7 +13,7 @@ use super::value::{Tensor, Value};
 use crate::syntax::ast::{Arg, Expr, ExprKind};
 
 /// The kinds of metrics, by their words.
-const METRICS: [(&str, MetricKind); 18] = [
+pub(super) const METRICS: [(&str, MetricKind); 18] = [
     ("accuracy", MetricKind::Accuracy),
     ("f1", MetricKind::F1),
     ("mcc", MetricKind::Mcc),

@@ -9,10 +9,11 @@ use super::library::ItemRef;
 use super::value::{Env, Value};
 use crate::syntax::ast::{Body, Expr, ExprKind, Field, FieldKind, ItemKind};
 
-const FIELDS: [&str; 10] = ["kind", "definition", "vocabulary", "unknown", "separator", "case", "prefix", "suffix", "special", "replace"];
+pub(super) const FIELDS: [&str; 10] =
+    ["kind", "definition", "vocabulary", "unknown", "separator", "case", "prefix", "suffix", "special", "replace"];
 /// Fields of tokenizers of counts alone.
-const GENE_FIELDS: [&str; 8] = ["names", "expression", "scale", "appended", "appended_above", "multiple", "round", "total"];
-const KINDS: [&str; 6] = ["greedy", "wordpiece", "library", "all_genes", "expressed_genes", "ranked_genes"];
+pub(super) const GENE_FIELDS: [&str; 8] = ["names", "expression", "scale", "appended", "appended_above", "multiple", "round", "total"];
+pub(super) const KINDS: [&str; 6] = ["greedy", "wordpiece", "library", "all_genes", "expressed_genes", "ranked_genes"];
 
 impl Checker<'_> {
     /// Reads a tokenizer's declaration. `file(…)` and `config(…)` in it are those of the checkpoint at hand.

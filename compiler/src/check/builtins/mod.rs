@@ -116,7 +116,7 @@ pub fn named_constant(name: &str) -> Option<Value> {
 }
 
 /// The options of a function besides an axis of its value, and how many values it takes at most.
-fn signature(name: &str) -> (&'static [&'static str], usize) {
+pub fn signature(name: &str) -> (&'static [&'static str], usize) {
     match name {
         "sum" => (&["over"], 1),
         "max" | "min" => (&["over"], 2),
