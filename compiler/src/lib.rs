@@ -5,6 +5,7 @@
 //! [`check::World`] is asked for.
 
 pub mod check;
+pub mod format;
 pub mod passes;
 pub mod plan;
 mod stdlib;

@@ -23,6 +23,8 @@ pub enum Command {
     Run(RunOptions),
     /// Writes what runs came to as one HTML page
     Report(ReportOptions),
+    /// Writes files in the one style of mgx
+    Fmt(FmtOptions),
     /// Explains a code, as in `mgxc explain E0401`
     Explain(ExplainOptions),
 }
@@ -114,6 +116,16 @@ pub struct ReportOptions {
     /// The page (default: report.html in the folder of the one run, or here for several)
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct FmtOptions {
+    /// The .mgx files, folders with such files, or - for standard input
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Write nothing; list the files that are not formatted
+    #[arg(long)]
+    pub check: bool,
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         cli::Command::Plan(options) => commands::plan::run(&options),
         cli::Command::Run(options) => commands::run::run(&options),
         cli::Command::Report(options) => commands::report::run(&options),
+        cli::Command::Fmt(options) => commands::fmt::run(&options),
         cli::Command::Explain(options) => commands::explain::run(&options),
     }
 }

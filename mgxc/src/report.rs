@@ -16,6 +16,11 @@ pub fn print(diagnostics: &[Diagnostic], sources: &SourceMap) {
 
 /// Prints a line of the result to standard output.
 pub fn line(text: Arguments) {
+    self::text(&format!("{text}\n"));
+}
+
+/// Prints a text to standard output as it is.
+pub fn text(text: &str) {
     if let Err(error) = write(&mut std::io::stdout(), text) {
         note(format_args!("cannot write to standard output: {error}"));
     }
@@ -23,12 +28,12 @@ pub fn line(text: Arguments) {
 
 /// Prints a line to standard error. Where even that fails there is nobody to tell.
 pub fn note(text: Arguments) {
-    let _ = write(&mut std::io::stderr(), text);
+    let _ = write(&mut std::io::stderr(), &format!("{text}\n"));
 }
 
-/// Writes a line to a stream that may have no reader any more (`mgxc plan … | head`): that is no error, and a run goes on.
-fn write(stream: &mut impl Write, text: Arguments) -> std::io::Result<()> {
-    match stream.write_all(format!("{text}\n").as_bytes()) {
+/// Writes to a stream that may have no reader any more (`mgxc plan … | head`): that is no error, and a run goes on.
+fn write(stream: &mut impl Write, text: &str) -> std::io::Result<()> {
+    match stream.write_all(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         done => done,
     }

@@ -192,6 +192,50 @@ const PIECES: [&str; 64] = [
     "f(",
 ];
 
+/// What may stand between two words: blanks, line ends and comments.
+const GAPS: [&str; 12] = [
+    " ",
+    "   ",
+    "\n",
+    "\n\n\n",
+    "\r\n",
+    "\t",
+    " // behind it\n",
+    " // behind it \r\n  ",
+    "\n  // on its own line\n",
+    "\n\n// one\n\n\n// and another\n\n",
+    " // behind it\n// and below\n",
+    "\n/// documentation\n",
+];
+
+/// Words that have a meaning of their own at some places, so that a longer one is something else.
+const WORDS: [&str; 24] = [
+    "module",
+    "adapter",
+    "task",
+    "optimizer",
+    "schedule",
+    "rewrite",
+    "backbone",
+    "tokenizer",
+    "data",
+    "experiment",
+    "where",
+    "param",
+    "state",
+    "output",
+    "metric",
+    "repeat",
+    "index",
+    "true",
+    "false",
+    "none",
+    "else",
+    "match",
+    "with",
+    "use",
+];
+
 /// A source of programs: pieces of known ones, put together wrongly.
 pub struct Mutator {
     pub corpus: Vec<String>,
@@ -221,6 +265,28 @@ impl Mutator {
         let mut tokens = tokens(&text);
         for _ in 0..=self.below(4) {
             self.change(&mut tokens);
+        }
+        tokens.concat()
+    }
+
+    /// A known program with line ends, comments and long names where its author had none. Not all of them are mgx.
+    pub fn layout(&mut self) -> String {
+        let at = self.below(self.corpus.len());
+        let mut tokens = tokens(&self.corpus[at].clone());
+        if self.below(3) == 0 {
+            let rate = 2 + self.below(6);
+            for token in &mut tokens {
+                let is_name = token.len() > 3 && token.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+                if is_name && !WORDS.contains(&token.as_str()) && self.below(rate) == 0 {
+                    token.push_str(&"_and_more"[..self.below(10)].repeat(1 + self.below(4)));
+                }
+            }
+        }
+        for _ in 0..self.below(7) {
+            let at = self.below(tokens.len());
+            let gap = self.pick(&GAPS).to_owned();
+            let is_space = tokens.get(at).is_some_and(|token| token.trim().is_empty());
+            if is_space && self.below(4) > 0 { tokens[at] = gap } else { tokens.insert(at, gap) }
         }
         tokens.concat()
     }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod explain;
+pub mod fmt;
 pub mod folds;
 pub mod plan;
 pub mod prepare;
