@@ -2,7 +2,7 @@
 
 mod syntax_text;
 
-use mgx_compiler::syntax::ast::{File, Item, ItemKind};
+use mgx_compiler::syntax::ast::{Experiment, File, Item, ItemKind};
 use mgx_compiler::syntax::scan::next_token;
 use mgx_compiler::syntax::tree::{TokenKind, Tree};
 use mgx_compiler::syntax::{MAX_DEPTH, parse, parse_expr};
@@ -62,7 +62,7 @@ fn things_before(file: &File, end: u32) -> Vec<String> {
                 let members = module.members.iter().filter(|member| member.span.end < end);
                 out.extend(members.map(|member| format!("{}.{}", item.name.text, syntax_text::member_text(member))));
             }
-            ItemKind::Experiment(body) | ItemKind::Tokenizer(body) => {
+            ItemKind::Experiment(Experiment { body, .. }) | ItemKind::Tokenizer(body) => {
                 let fields = body.fields.iter().filter(|field| field.span.end < end);
                 out.extend(fields.map(|field| format!("{}.{} {:?}", item.name.text, field.name.text, field.kind)));
             }

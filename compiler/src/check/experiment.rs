@@ -20,7 +20,7 @@ use super::tokenizer::field_value;
 use super::tuning::Adapter;
 use super::value::{Env, Pending, Tensor, Value, WeightsValue};
 use super::{Checker, Emission, ParamInfo};
-use crate::syntax::ast::{Expr, ExprKind, FieldKind, ItemKind, MemberKind, Module, Name, Param, TypeExprKind};
+use crate::syntax::ast::{Expr, ExprKind, ItemKind, MemberKind, Module, Name, Param};
 
 /// What is known of the experiment at hand.
 #[derive(Debug, Default)]
@@ -150,7 +150,8 @@ impl Checker<'_> {
     /// Evaluates an experiment with its real sizes and builds its graph; `None` if there was an error.
     pub fn elaborate(&mut self, item: ItemRef, training: bool) -> Option<Elaborated> {
         let handle = self.library.item(item);
-        let ItemKind::Experiment(body) = &handle.kind else { return None };
+        let ItemKind::Experiment(experiment) = &handle.kind else { return None };
+        let body = &experiment.body;
         let errors_before = self.errors();
         self.restart();
         self.span = handle.name.span;
@@ -162,55 +163,16 @@ impl Checker<'_> {
         self.next_site = 0;
         self.emission = Some(Emission { training, ..Emission::default() });
         let mut scope = Scope { file: item.file, env: Env::default(), experiment: true, instance: None };
+        self.parameters(&experiment.params, &mut scope);
         if let Some(expr) = field_value(body, "seed") {
             self.experiment.seed = self.whole(expr, &mut scope).unwrap_or(0);
         }
         if let Some(expr) = field_value(body, "precision") {
             (self.experiment.precision, self.experiment.products) = self.choice(expr, &PRECISIONS).unwrap_or_default();
         }
-        for field in &body.fields {
-            match &field.kind {
-                FieldKind::Value(_) if ["seed", "precision"].contains(&field.name.text.as_str()) => {}
-                FieldKind::Value(expr) if field.name.text == "task" => self.task(expr, &mut scope),
-                FieldKind::Value(expr) => {
-                    let value = self.eval(expr, &mut scope);
-                    match &value {
-                        Value::Pending(pending) => *pending.name.borrow_mut() = Some(field.name.text.clone()),
-                        Value::Backbone(backbone) => *backbone.name.borrow_mut() = Some(field.name.text.clone()),
-                        // A bare name stands for the part with its defaults.
-                        Value::Item(_) => {
-                            let call = Expr { kind: ExprKind::Call(Box::new(expr.clone()), Vec::new()), span: expr.span };
-                            let value = self.eval(&call, &mut scope);
-                            match &value {
-                                Value::Backbone(backbone) => *backbone.name.borrow_mut() = Some(field.name.text.clone()),
-                                Value::Pending(pending) => *pending.name.borrow_mut() = Some(field.name.text.clone()),
-                                _ => {}
-                            }
-                            scope.env.set(&field.name.text, value);
-                            continue;
-                        }
-                        _ => {}
-                    }
-                    let value = self.named_size(&field.name.text, value);
-                    scope.env.set(&field.name.text, value);
-                }
-                FieldKind::Block(_) => {}
-                FieldKind::Typed { ty, .. } => {
-                    scope.env.set(&field.name.text, Value::Error);
-                    // What stands for the type was reported where it was read.
-                    if ty.kind == TypeExprKind::Error {
-                        continue;
-                    }
-                    self.report(
-                        Diagnostic::error("E0318", "an experiment has no typed fields")
-                            .label(field.span, "here")
-                            .help("columns are declared in `data`; write `name = value`"),
-                    );
-                }
-            }
-        }
-        let train = self.train_settings(body, item.file);
-        let (predict, batch) = self.predict_settings(body, item.file);
+        self.fields(body, &mut scope);
+        let train = self.train_settings(body, &mut scope);
+        let (predict, batch) = self.predict_settings(body, &mut scope);
         self.known_blocks(body);
         // A file that could not be read in full may well have had one.
         let is_whole = !self.library.has_errors(handle.name.span.file);

@@ -210,7 +210,9 @@ impl Checker<'_> {
         if let Some(value) = scope.env.get(name) {
             return value.clone();
         }
-        if let Some(item) = self.library.lookup(scope.file, name) {
+        // Fields of an experiment may come from the file of another.
+        let file = self.library.file_of(span.file).unwrap_or(scope.file);
+        if let Some(item) = self.library.lookup(file, name) {
             if let ItemKind::Data(_) = self.library.item(item).kind {
                 return self.table_of(item).map_or(Value::Error, Value::Table);
             }

@@ -32,6 +32,7 @@ pub struct Library<'w> {
     pub sources: SourceMap,
     pub files: Vec<LoadedFile>,
     by_path: BTreeMap<String, Option<usize>>,
+    by_source: BTreeMap<FileId, usize>,
     std_sources: Vec<FileId>,
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -49,6 +50,7 @@ impl<'w> Library<'w> {
             sources: SourceMap::default(),
             files: Vec::new(),
             by_path: BTreeMap::new(),
+            by_source: BTreeMap::new(),
             std_sources: Vec::new(),
             diagnostics: Vec::new(),
         };
@@ -89,6 +91,7 @@ impl<'w> Library<'w> {
         }
         let parsed = parse(file_id, text);
         self.diagnostics.extend(parsed.diagnostics);
+        self.by_source.insert(file_id, self.files.len());
         self.add_file(key, Rc::new(parsed.file), is_std)
     }
 
@@ -272,6 +275,11 @@ impl<'w> Library<'w> {
         let module = stdlib::declaring("std", name).into_iter().next()?;
         let folder = module.split("::").take(2).collect::<Vec<_>>().join("::");
         Some(format!("use {folder}::{name}"))
+    }
+
+    /// The file that a text is the text of; a value from the command line belongs to none.
+    pub fn file_of(&self, source: FileId) -> Option<usize> {
+        self.by_source.get(&source).copied()
     }
 
     /// What a name means in a file: declared, imported, or of the prelude.

@@ -13,12 +13,14 @@ mod builtins;
 mod call;
 mod checkpoint_settings;
 mod column_input;
+mod compose;
 mod conditions;
 mod counts;
 mod data;
 mod data_source;
 mod experiment;
 mod expr;
+mod fields;
 mod fill;
 mod fixes;
 mod gene_tokenizer;
@@ -54,6 +56,7 @@ mod value;
 mod words;
 mod world;
 
+pub use compose::Template;
 pub use experiment::{Elaborated, Network, TaskOutputs};
 pub use library::ItemRef;
 pub use settings::{PredictSettings, TrainSettings};
@@ -197,6 +200,8 @@ pub struct Checked {
     pub experiments: Vec<Elaborated>,
     /// The names of all experiments of the file.
     pub names: Vec<String>,
+    /// Those that lack values of parameters, which are there for others to be made from.
+    pub templates: Vec<Template>,
     /// Those that are sweeps; `experiments` has the member that the overrides choose (`sweep=3`), or the first.
     pub sweeps: Vec<Sweep>,
     /// The other members of sweeps, where the overrides choose none.
@@ -217,18 +222,22 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
     let mut checker = Checker::new(world);
     let file = checker.library.load_path(path);
     let mut experiments = Vec::new();
-    let mut names = Vec::new();
+    let (mut names, mut templates) = (Vec::new(), Vec::new());
     let (mut sweeps, mut others) = (Vec::new(), Vec::new());
     let mut resolved = String::new();
     if let Some(file) = file {
         let original = std::rc::Rc::clone(&checker.library.files[file].ast);
         let member = overrides::apply_overrides(&mut checker, file, overrides);
         let written = std::rc::Rc::clone(&checker.library.files[file].ast);
-        sweeps = sweep::apply_sweeps(&mut checker, file, &written, member.as_ref());
+        compose::compose(&mut checker, file);
+        let composed = std::rc::Rc::clone(&checker.library.files[file].ast);
+        let chosen = sweep::apply_sweeps(&mut checker, file, &composed, member.as_ref());
         let ast = std::rc::Rc::clone(&checker.library.files[file].ast);
         if let Some(item) = original.items.first() {
-            resolved = resolve::resolved_text(world, &checker.library.sources, item.span.file, &original, &ast);
+            let as_run = compose::as_run(&written, &ast, &chosen);
+            resolved = resolve::resolved_text(world, &checker.library.sources, item.span.file, &original, &as_run);
         }
+        sweeps = chosen.into_iter().map(|(sweep, ..)| sweep).collect();
         for (item, declaration) in ast.items.iter().enumerate() {
             let item = ItemRef { file, item };
             match &declaration.kind {
@@ -237,13 +246,18 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
                     checker.restart();
                     checker.table_of(item);
                 }
+                ItemKind::Experiment(experiment) if !experiment.missing().is_empty() => {
+                    checker.check_template(experiment, file);
+                    templates.push(Template::new(&declaration.name, experiment));
+                }
+                ItemKind::Experiment(experiment) if experiment.base.is_some() => {}
                 ItemKind::Experiment(_) => {
                     names.push(declaration.name.text.clone());
                     experiments.extend(checker.elaborate(item, false));
                     let own = sweeps.iter().find(|sweep| sweep.experiment == declaration.name.text).filter(|_| member.is_none());
                     for member in 1..own.map_or(1, |sweep| sweep.members.len() as u64) {
                         let chosen = sweep::Chosen { experiment: Some(declaration.name.text.clone()), member };
-                        sweep::apply_sweeps(&mut checker, file, &written, Some(&chosen));
+                        sweep::apply_sweeps(&mut checker, file, &composed, Some(&chosen));
                         others.extend(checker.elaborate(item, false));
                     }
                 }
@@ -254,7 +268,7 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
         }
     }
     let (sources, diagnostics) = checker.finish();
-    Checked { sources, diagnostics, experiments, names, sweeps, others, resolved }
+    Checked { sources, diagnostics, experiments, names, templates, sweeps, others, resolved }
 }
 
 /// Evaluates one experiment of a file as it is in training (`training = true`: with dropout) or in evaluation.
@@ -329,8 +343,9 @@ impl<'w> Checker<'w> {
     fn load(&mut self, path: &str, overrides: &[Override]) -> Option<usize> {
         let file = self.library.load_path(path)?;
         let member = overrides::apply_overrides(self, file, overrides);
-        let written = std::rc::Rc::clone(&self.library.files[file].ast);
-        sweep::apply_sweeps(self, file, &written, member.as_ref());
+        compose::compose(self, file);
+        let composed = std::rc::Rc::clone(&self.library.files[file].ast);
+        sweep::apply_sweeps(self, file, &composed, member.as_ref());
         Some(file)
     }
 
@@ -338,7 +353,13 @@ impl<'w> Checker<'w> {
     fn experiment_named(&mut self, file: usize, name: &str) -> Option<ItemRef> {
         let ast = std::rc::Rc::clone(&self.library.files[file].ast);
         let experiments = || ast.items.iter().enumerate().filter(|(_, item)| matches!(item.kind, ItemKind::Experiment(_)));
-        if let Some((item, _)) = experiments().find(|(_, item)| item.name.text == name) {
+        if let Some((item, declaration)) = experiments().find(|(_, item)| item.name.text == name) {
+            if let ItemKind::Experiment(experiment) = &declaration.kind
+                && !experiment.missing().is_empty()
+            {
+                self.report(Template::new(&declaration.name, experiment).cannot_run());
+                return None;
+            }
             return Some(ItemRef { file, item });
         }
         let known: Vec<&str> = experiments().map(|(_, item)| item.name.text.as_str()).collect();

@@ -2,10 +2,12 @@
 
 use mgx_diag::{Diagnostic, Span, nearest};
 
+use super::compose::add_change;
+use super::library::ItemRef;
 use super::settings::{PREDICT_FIELDS, TRAIN_FIELDS};
 use super::sweep::{Chosen, SWEEP};
 use super::{Checker, Override};
-use crate::syntax::ast::{Arg, Body, Expr, ExprKind, FieldKind, Item, ItemKind, Name};
+use crate::syntax::ast::{Arg, Body, Experiment, Expr, ExprKind, FieldKind, Item, ItemKind, Name};
 use crate::syntax::parse_expr;
 
 /// Puts values from the command line into the program's syntax. Gives the member of sweeps that they choose.
@@ -30,8 +32,8 @@ pub fn apply_overrides(checker: &mut Checker<'_>, file: usize, overrides: &[Over
         let segments: Vec<&str> = change.path.split('.').collect();
         let mut ast = (*checker.library.files[file].ast).clone();
         let mut changed = false;
-        for item in &mut ast.items {
-            changed |= set_in_item(item, &segments, &value, path_span);
+        for (index, item) in ast.items.iter_mut().enumerate() {
+            changed |= checker.set_in_declaration(ItemRef { file, item: index }, item, &segments, &value, path_span);
         }
         if !changed {
             checker.report(nothing_at(&change.path, path_span, &ast.items));
@@ -39,6 +41,25 @@ pub fn apply_overrides(checker: &mut Checker<'_>, file: usize, overrides: &[Over
         checker.library.files[file].ast = std::rc::Rc::new(ast);
     }
     member
+}
+
+impl Checker<'_> {
+    /// Sets a value below a declaration: in an experiment that is made from another, among what it changes.
+    fn set_in_declaration(&mut self, place: ItemRef, item: &mut Item, segments: &[&str], value: &Expr, span: Span) -> bool {
+        let is_made = matches!(&item.kind, ItemKind::Experiment(experiment) if experiment.base.is_some());
+        if !is_made {
+            return set_in_item(item, segments, value, span);
+        }
+        let Some(whole) = self.whole_experiment(place, &mut Vec::new()) else { return false };
+        if !set_in_item(&mut Item { kind: ItemKind::Experiment(whole), ..item.clone() }, segments, value, span) {
+            return false;
+        }
+        let own = segments.len() > 1 && segments[0] == item.name.text;
+        if let ItemKind::Experiment(experiment) = &mut item.kind {
+            add_change(&mut experiment.body, if own { &segments[1..] } else { segments }, value, span);
+        }
+        true
+    }
 }
 
 /// There is no such field; `span` names it.
@@ -54,10 +75,21 @@ pub fn nothing_at(path: &str, span: Span, items: &[Item]) -> Diagnostic {
 pub fn set_in_item(item: &mut Item, segments: &[&str], value: &Expr, span: Span) -> bool {
     let own = segments.first() == Some(&item.name.text.as_str());
     match &mut item.kind {
-        ItemKind::Experiment(body) => set_field(body, if own { &segments[1..] } else { segments }, &["seed", "precision"], value, span),
+        ItemKind::Experiment(experiment) => set_in_experiment(experiment, if own { &segments[1..] } else { segments }, value, span),
         ItemKind::Data(data) if own && segments[1..] == ["path"] => set_argument(&mut data.source, None, value, span),
         ItemKind::Data(data) if own => set_field(&mut data.body, &segments[1..], &["split"], value, span),
         _ => false,
+    }
+}
+
+/// Sets a parameter of an experiment, or a field of it.
+fn set_in_experiment(experiment: &mut Experiment, path: &[&str], value: &Expr, span: Span) -> bool {
+    match experiment.params.iter_mut().find(|param| path == [param.name.text.as_str()]) {
+        Some(param) => {
+            param.default = Some(value.clone());
+            true
+        }
+        None => set_field(&mut experiment.body, path, &["seed", "precision"], value, span),
     }
 }
 
@@ -66,7 +98,10 @@ fn settable_paths(items: &[Item]) -> Vec<String> {
     let mut paths = vec!["seed".to_owned(), "precision".to_owned()];
     for item in items {
         let (body, prefix) = match &item.kind {
-            ItemKind::Experiment(body) => (body, String::new()),
+            ItemKind::Experiment(experiment) => {
+                paths.extend(experiment.params.iter().map(|param| param.name.text.clone()));
+                (&experiment.body, String::new())
+            }
             ItemKind::Data(data) => (&data.body, format!("{}.", item.name.text)),
             _ => continue,
         };
@@ -120,7 +155,7 @@ fn set_field(body: &mut Body, path: &[&str], settable: &[&str], value: &Expr, sp
 }
 
 /// Sets an option of a call inside an expression: the call itself, or one in a pipe by the callee's name.
-fn set_in_expr(expr: &mut Expr, path: &[&str], value: &Expr, span: Span) -> bool {
+pub fn set_in_expr(expr: &mut Expr, path: &[&str], value: &Expr, span: Span) -> bool {
     match &mut expr.kind {
         ExprKind::Call(callee, _) => {
             let named = matches!(&callee.kind, ExprKind::Name(name) if path.len() == 2 && name == path[0]);

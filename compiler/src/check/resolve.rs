@@ -4,7 +4,7 @@
 use mgx_diag::{FileId, SourceMap, Span};
 
 use super::World;
-use crate::syntax::ast::{Arg, Body, Expr, ExprKind, FieldKind, File, ItemKind};
+use crate::syntax::ast::{Arg, Body, Experiment, Expr, ExprKind, Field, FieldKind, File, ItemKind};
 
 /// Calls whose first argument is a path.
 const PATH_CALLS: [&str; 5] = ["table", "fasta", "variants", "structures", "folder"];
@@ -14,7 +14,7 @@ pub fn resolved_text(world: &dyn World, sources: &SourceMap, file: FileId, origi
     let mut edits = Edits { world, sources, file, edits: Vec::new() };
     for (old, new) in original.items.iter().zip(&changed.items) {
         match (&old.kind, &new.kind) {
-            (ItemKind::Experiment(old), ItemKind::Experiment(new)) => edits.body(old, new),
+            (ItemKind::Experiment(old), ItemKind::Experiment(new)) => edits.experiment(old, new),
             (ItemKind::Data(old), ItemKind::Data(new)) => {
                 edits.expr(&old.source, &new.source);
                 edits.body(&old.body, &new.body);
@@ -39,6 +39,27 @@ impl Edits<'_> {
         span.file != self.file
     }
 
+    fn experiment(&mut self, old: &Experiment, new: &Experiment) {
+        for (old, new) in old.params.iter().zip(&new.params) {
+            match (&old.default, &new.default) {
+                (Some(old), Some(new)) => self.expr(old, new),
+                (None, Some(new)) => {
+                    let end = old.ty.as_ref().map_or(old.name.span, |ty| ty.span).end;
+                    self.edits.push((end, end, format!(" = {}", self.value_text(new))));
+                }
+                _ => {}
+            }
+        }
+        if old.body.span.start < old.body.span.end {
+            return self.body(&old.body, &new.body);
+        }
+        // Nothing was changed in the base so far.
+        if !new.body.fields.is_empty() {
+            let fields: String = new.body.fields.iter().map(|field| format!("  {}\n", self.field_text(field))).collect();
+            self.edits.push((old.body.span.end, old.body.span.end, format!(" with {{\n{fields}}}")));
+        }
+    }
+
     fn body(&mut self, old: &Body, new: &Body) {
         // Sweeps: a member has none.
         for gone in old.fields.iter().filter(|field| !new.fields.iter().any(|other| other.name.span == field.name.span)) {
@@ -47,15 +68,16 @@ impl Edits<'_> {
         for field in &new.fields {
             let before = old.fields.iter().find(|other| other.name.span == field.name.span);
             let Some(before) = before.filter(|_| !self.is_given(field.name.span)) else {
-                if let FieldKind::Value(value) = &field.kind {
-                    let text = format!("  {} = {}\n", field.name.text, self.value_text(value));
-                    self.edits.push((old.span.end - 1, old.span.end - 1, text));
-                }
+                let text = format!("  {}\n", self.field_text(field));
+                self.edits.push((old.span.end - 1, old.span.end - 1, text));
                 continue;
             };
             match (&before.kind, &field.kind) {
                 (FieldKind::Value(old), FieldKind::Value(new)) => self.expr(old, new),
                 (FieldKind::Block(old), FieldKind::Block(new)) => self.body(old, new),
+                (FieldKind::Block(_), FieldKind::Value(_)) => {
+                    self.edits.push((before.span.start, before.span.end, self.field_text(field)));
+                }
                 _ => {}
             }
         }
@@ -103,6 +125,20 @@ impl Edits<'_> {
         let absolute = self.world.absolute(path);
         let quoted = absolute.replace('\\', "\\\\").replace('"', "\\\"");
         self.edits.push((old.span.start, old.span.end, format!("\"{quoted}\"")));
+    }
+
+    /// A field that is new, on one line.
+    fn field_text(&self, field: &Field) -> String {
+        let name = &field.name.text;
+        match &field.kind {
+            FieldKind::Value(Expr { kind: ExprKind::None, .. }) => format!("{name} = none"),
+            FieldKind::Value(value) => format!("{name} = {}", self.value_text(value)),
+            FieldKind::Block(inner) => {
+                let fields: Vec<String> = inner.fields.iter().map(|field| self.field_text(field)).collect();
+                format!("{name} {{ {} }}", fields.join("  "))
+            }
+            FieldKind::Typed { .. } => String::new(),
+        }
     }
 
     /// A value as it is written, wherever that is, with absolute paths.

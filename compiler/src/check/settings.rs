@@ -6,7 +6,7 @@ use mgx_ir::plan::{BatchSpec, EarlyStop, LogFormat, Monitor};
 
 use super::expr::Scope;
 use super::sweep::SWEEP;
-use super::value::{AxisRef, Env, Pending, Tensor, Value};
+use super::value::{AxisRef, Pending, Tensor, Value};
 use super::{Checker, Emission};
 use crate::syntax::ast::{Arg, Body, Expr, ExprKind, Field, FieldKind, ItemKind, MemberKind, ModuleRole, Name};
 
@@ -84,9 +84,8 @@ struct StopSettings {
 }
 
 impl Checker<'_> {
-    pub fn train_settings(&mut self, body: &Body, file: usize) -> Option<TrainSettings> {
+    pub fn train_settings(&mut self, body: &Body, scope: &mut Scope) -> Option<TrainSettings> {
         let (block, span) = self.block(body, "train")?;
-        let mut scope = Scope { file, env: Env::default(), experiment: true, instance: None };
         let mut settings = TrainSettings {
             span,
             epochs: None,
@@ -113,7 +112,7 @@ impl Checker<'_> {
         let mut stop = StopSettings::default();
         let mut ok = true;
         for field in &block.fields {
-            ok &= self.train_field(field, &mut settings, &mut stop, &mut scope).is_some();
+            ok &= self.train_field(field, &mut settings, &mut stop, scope).is_some();
         }
         if !ok || self.library.has_errors(span.file) {
             return None;
@@ -129,7 +128,7 @@ impl Checker<'_> {
         }
         if settings.optimizer_name.is_empty() {
             let import = "use std::optimizers::adamw";
-            let imported = self.library.lookup(file, "adamw").is_some();
+            let imported = self.library.lookup(scope.file, "adamw").is_some();
             let needed = if imported { None } else { self.library.add_import(span, import) };
             let added = self.library.add_field(&block, "optimizer = adamw(lr = 1e-3)");
             self.report(
@@ -223,13 +222,12 @@ impl Checker<'_> {
         }
     }
 
-    pub fn predict_settings(&mut self, body: &Body, file: usize) -> (PredictSettings, Option<BatchSpec>) {
+    pub fn predict_settings(&mut self, body: &Body, scope: &mut Scope) -> (PredictSettings, Option<BatchSpec>) {
         let mut settings = PredictSettings::default();
         let mut batch = None;
         let Some((block, _)) = self.block(body, "predict") else { return (settings, batch) };
         settings.declared = true;
         self.unique_fields(block);
-        let mut scope = Scope { file, env: Env::default(), experiment: true, instance: None };
         for field in &block.fields {
             let FieldKind::Value(expr) = &field.kind else {
                 self.not_a_setting("predict", field, &PREDICT_FIELDS);
@@ -240,8 +238,8 @@ impl Checker<'_> {
                     settings.on =
                         self.choice(expr, &[("train", "train"), ("valid", "valid"), ("test", "test"), ("all", "all")]).map(str::to_owned)
                 }
-                "batch_size" => batch = self.positive(expr, &mut scope).map(BatchSpec::Samples),
-                "batch_tokens" => batch = self.positive(expr, &mut scope).map(BatchSpec::Tokens),
+                "batch_size" => batch = self.positive(expr, scope).map(BatchSpec::Samples),
+                "batch_tokens" => batch = self.positive(expr, scope).map(BatchSpec::Tokens),
                 _ => self.unknown_option("predict", &field.name, PREDICT_FIELDS.into_iter()),
             }
         }

@@ -10,7 +10,7 @@ use mgx_diag::{Diagnostic, Span};
 
 use super::Checker;
 use super::overrides::{nothing_at, set_in_item};
-use crate::syntax::ast::{Body, Expr, ExprKind, FieldKind, File, Item, ItemKind};
+use crate::syntax::ast::{Body, Experiment, Expr, ExprKind, FieldKind, File, Item, ItemKind};
 
 /// The block of an experiment.
 pub(super) const SWEEP: &str = "sweep";
@@ -35,13 +35,14 @@ pub struct Chosen {
 }
 
 /// A value for a field, by its path.
-type Setting = (Vec<String>, Expr);
+pub type Setting = (Vec<String>, Expr);
 
-/// Puts the values of one member (the first, where `chosen` does not say) of each experiment's sweep into the program, which was `ast` before.
-pub fn apply_sweeps(checker: &mut Checker<'_>, file: usize, ast: &File, chosen: Option<&Chosen>) -> Vec<Sweep> {
+/// Puts the values of one member (the first, where `chosen` does not say) of each experiment's sweep into the program, which was `ast` before. Gives with
+/// each sweep the place of its experiment, and what was set.
+pub fn apply_sweeps(checker: &mut Checker<'_>, file: usize, ast: &File, chosen: Option<&Chosen>) -> Vec<(Sweep, usize, Vec<Setting>)> {
     let mut ast = ast.clone();
     let mut sweeps = Vec::new();
-    for item in &mut ast.items {
+    for (index, item) in ast.items.iter_mut().enumerate() {
         let wanted = chosen.filter(|chosen| chosen.experiment.as_ref().is_none_or(|name| *name == item.name.text));
         if let Some((sweep, chosen)) = members_of(checker, item, wanted.map_or(0, |chosen| chosen.member)) {
             for (path, value) in &chosen {
@@ -51,7 +52,7 @@ pub fn apply_sweeps(checker: &mut Checker<'_>, file: usize, ast: &File, chosen: 
                     checker.report(diagnostic);
                 }
             }
-            sweeps.push(sweep);
+            sweeps.push((sweep, index, chosen));
         }
     }
     if !sweeps.is_empty() {
@@ -62,7 +63,7 @@ pub fn apply_sweeps(checker: &mut Checker<'_>, file: usize, ast: &File, chosen: 
 
 /// Takes the sweep out of an experiment: its members, and the settings of the chosen one.
 fn members_of(checker: &mut Checker<'_>, item: &mut Item, number: u64) -> Option<(Sweep, Vec<Setting>)> {
-    let ItemKind::Experiment(body) = &mut item.kind else { return None };
+    let ItemKind::Experiment(Experiment { body, .. }) = &mut item.kind else { return None };
     let place = body.fields.iter().position(|field| field.name.text == SWEEP && matches!(field.kind, FieldKind::Block(_)))?;
     let field = body.fields.remove(place);
     let FieldKind::Block(block) = &field.kind else { return None };

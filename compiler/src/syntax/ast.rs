@@ -56,8 +56,8 @@ pub enum ItemKind {
     Tokenizer(Body),
     /// `data name = source { fields }`.
     Data(Data),
-    /// `experiment name { fields }`.
-    Experiment(Body),
+    /// `experiment name(params) { fields }`, `experiment name = other(args) with { fields }`.
+    Experiment(Experiment),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +146,29 @@ pub struct Data {
     /// A call: `table("…")`.
     pub source: Expr,
     pub body: Body,
+}
+
+/// An experiment, or what it changes in another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Experiment {
+    pub params: Vec<Param>,
+    /// The experiment that this one is made from; the body is then what stands after `with`.
+    pub base: Option<Base>,
+    pub body: Body,
+}
+
+impl Experiment {
+    /// The parameters that have no value.
+    pub fn missing(&self) -> Vec<&Param> {
+        self.params.iter().filter(|param| param.default.is_none()).collect()
+    }
+}
+
+/// `splice_sites(lr = 1e-3)` of `experiment longer = splice_sites(lr = 1e-3) with { … }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Base {
+    pub name: Name,
+    pub args: Vec<Arg>,
 }
 
 /// Fields in braces, in order.

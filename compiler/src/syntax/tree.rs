@@ -146,7 +146,7 @@ fn holds_stray_text(rule: Rule) -> bool {
 pub(super) fn is_error(kind: Rule) -> bool {
     use Rule::{
         bare_assign, loose_args, loose_params, missing_assign, missing_body, missing_colon, missing_else, missing_expr, missing_name,
-        missing_params, missing_storage, missing_type, stray_assign, unclosed,
+        missing_params, missing_storage, missing_type, missing_with, stray_assign, unclosed,
     };
     let is_missing = matches!(
         kind,
@@ -159,6 +159,7 @@ pub(super) fn is_error(kind: Rule) -> bool {
             | missing_params
             | missing_storage
             | missing_type
+            | missing_with
             | unclosed
     );
     is_missing || holds_stray_text(kind) || matches!(kind, bare_assign | stray_assign | loose_args | loose_params)

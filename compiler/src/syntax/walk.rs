@@ -22,7 +22,12 @@ pub fn each_expr<'a>(item: &'a Item, visit: &mut dyn FnMut(&'a Expr)) {
             expr(&data.source, visit);
             body(&data.body, visit);
         }
-        ItemKind::Tokenizer(item) | ItemKind::Experiment(item) => body(item, visit),
+        ItemKind::Tokenizer(item) => body(item, visit),
+        ItemKind::Experiment(experiment) => {
+            params(&experiment.params, visit);
+            experiment.base.iter().for_each(|base| each_arg(&base.args, visit));
+            body(&experiment.body, visit);
+        }
     }
 }
 

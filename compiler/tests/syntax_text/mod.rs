@@ -37,9 +37,15 @@ pub fn file(file: &File) -> String {
                 let _ = writeln!(out, "data {name} = {}", expr(&one.source));
                 body(&mut out, 1, &one.body);
             }
-            ItemKind::Experiment(fields) => {
-                let _ = writeln!(out, "experiment {name}");
-                body(&mut out, 1, fields);
+            ItemKind::Experiment(one) => {
+                let base = one.base.as_ref().map(|base| format!(" = {} ({})", base.name.text, join(&base.args, ", ", arg)));
+                let _ = writeln!(
+                    out,
+                    "experiment {name}{}{}",
+                    if one.params.is_empty() { String::new() } else { format!(" {}", params(&one.params)) },
+                    base.unwrap_or_default()
+                );
+                body(&mut out, 1, &one.body);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use mgx_compiler::check::{Elaborated, Override, Sweep, check, elaborate};
+use mgx_compiler::check::{Elaborated, Override, Sweep, Template, check, elaborate};
 use mgx_compiler::plan::{self, Summary};
 use mgx_data::{Part, structure_files};
 use mgx_diag::{Diagnostic, Label, SourceMap};
@@ -108,8 +108,8 @@ pub fn prepare(
         return Err(ExitCode::FAILURE);
     }
     let (sources, resolved, sweeps) = (checked.sources, checked.resolved, checked.sweeps);
-    let mut evaluation =
-        choose(checked.experiments, &checked.names, experiment, file).map_err(|diagnostic| report::fail(&diagnostic, &sources))?;
+    let mut evaluation = choose(checked.experiments, &checked.names, &checked.templates, experiment, file)
+        .map_err(|diagnostic| report::fail(&diagnostic, &sources))?;
     let training = if evaluation.train.is_some() && labels == Labels::Needed {
         Some(elaborate(&world, &name, overrides, &evaluation.name, true).map_err(|(sources, diagnostics)| {
             report::print(&diagnostics, &sources);
@@ -178,7 +178,17 @@ fn warn_truncated(data: &Data, sources: &SourceMap) {
     }
 }
 
-fn choose(experiments: Vec<Elaborated>, names: &[String], wanted: Option<&str>, file: &Path) -> Result<Elaborated, Diagnostic> {
+fn choose(
+    experiments: Vec<Elaborated>,
+    names: &[String],
+    templates: &[Template],
+    wanted: Option<&str>,
+    file: &Path,
+) -> Result<Elaborated, Diagnostic> {
+    let template = templates.iter().find(|template| wanted.map_or(experiments.is_empty(), |name| template.name.text == name));
+    if let Some(template) = template {
+        return Err(template.cannot_run());
+    }
     match wanted {
         Some(name) => experiments.into_iter().find(|experiment| experiment.name == name).ok_or_else(|| {
             let diagnostic = Diagnostic::error("E0213", format!("`{}` has no experiment `{name}`", file.display()));

@@ -5,8 +5,8 @@ use mgx_grammar::Rule;
 
 use super::{Builder, bare_span};
 use crate::syntax::ast::{
-    Backbone, Body, Data, Expr, ExprKind, Field, FieldKind, Function, Item, ItemKind, Member, MemberKind, Module, ModuleRole, Name, Param,
-    Repeat, Use, UseName,
+    Backbone, Base, Body, Data, Experiment, Expr, ExprKind, Field, FieldKind, Function, Item, ItemKind, Member, MemberKind, Module,
+    ModuleRole, Name, Param, Repeat, Use, UseName,
 };
 use crate::syntax::tree::{Node, TokenKind};
 
@@ -41,10 +41,17 @@ impl Builder<'_> {
             }),
             Rule::tokenizer_item => ItemKind::Tokenizer(self.body_of(declaration)),
             Rule::data_item => ItemKind::Data(Data { source: self.value(declaration), body: self.body_of(declaration) }),
-            Rule::experiment_item => ItemKind::Experiment(self.body_of(declaration)),
+            Rule::experiment_item => ItemKind::Experiment(self.experiment(declaration)),
             _ => return None,
         };
         Some(Item { doc: self.doc(node), kind, name: self.name(declaration), span: bare_span(declaration) })
+    }
+
+    fn experiment(&mut self, node: &Node) -> Experiment {
+        let base = node
+            .child(Rule::base)
+            .map(|base| Base { name: self.name(base), args: base.child(Rule::args).map_or_else(Vec::new, |args| self.args(args, 0)) });
+        Experiment { params: self.params(node), base, body: self.body_of(node) }
     }
 
     fn module(&mut self, node: &Node) -> Module {

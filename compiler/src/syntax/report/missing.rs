@@ -25,6 +25,9 @@ pub(super) fn missing(around: &Surroundings<'_>, node: &Node, parent: &Node) -> 
         }
         Rule::missing_colon => around.expected("E0107", "`:` and the network", at),
         Rule::missing_params => around.expected("E0107", "`(` and the parameters", at),
+        Rule::missing_with => {
+            around.expected("E0107", "`with`", at).help("fields that change stand after `with`: `experiment b = a with { … }`")
+        }
         Rule::missing_storage => missing_storage(around, at, parent),
         Rule::missing_else => missing_else(around, parent),
         _ => around.expected("E0107", "`{`", at),
