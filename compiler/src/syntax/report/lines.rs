@@ -100,14 +100,12 @@ pub(super) fn error_header(around: &Surroundings<'_>, node: &Node, parent: &Node
     let diagnostic = match parent.kind {
         Rule::function => around.unexpected("`->`, `where` or `{`", first),
         Rule::module_item => around.unexpected("`where` or `{`", first),
+        Rule::experiment_item if parent.child(Rule::base).is_some() => around.unexpected("`with`", first),
         _ => around.unexpected("`{`", first),
     };
     match around.text(first.span) {
         ":" if parent.kind == Rule::function => {
             diagnostic.help("the type of the result stands after `->`").fix("Change to `->`", Edit::replace(first.span, " ->"))
-        }
-        "=" if parent.kind == Rule::experiment_item => {
-            diagnostic.help("an experiment has no value, only fields: delete the `=`").fix("Delete the `=`", Edit::delete(first.span))
         }
         _ => diagnostic,
     }

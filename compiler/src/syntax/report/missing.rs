@@ -14,6 +14,7 @@ pub(super) fn missing(around: &Surroundings<'_>, node: &Node, parent: &Node) -> 
     match node.kind {
         Rule::missing_expr => around.expected("E0104", "an expression", at),
         Rule::missing_type => missing_type(around, at, parent),
+        Rule::missing_name if parent.kind == Rule::base => missing_base(around, at),
         Rule::missing_name => missing_name(around, at),
         Rule::missing_assign => {
             let diagnostic = around.expected("E0107", "`=`", at);
@@ -62,6 +63,19 @@ fn missing_name(around: &Surroundings<'_>, at: u32) -> Diagnostic {
     match around.after(at) {
         Some(found) if RESERVED.contains(&around.text(found.span)) => reserved(around, found),
         _ => around.expected("E0106", "a name", at),
+    }
+}
+
+/// `experiment b = `, without the experiment that it is made from.
+fn missing_base(around: &Surroundings<'_>, at: u32) -> Diagnostic {
+    match (around.before(at), around.after(at)) {
+        (Some(equals), Some(brace)) if around.text(brace.span) == "{" => {
+            Diagnostic::error("E0101", "expected the name of an experiment, found `{`")
+                .label(equals.span, "what is it made from?")
+                .help("fields follow without `=`: `experiment name { … }`; or name an experiment: `= other with { … }`")
+                .fix("Delete the `=`", Edit::delete(equals.span))
+        }
+        _ => missing_name(around, at),
     }
 }
 
