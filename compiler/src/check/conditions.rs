@@ -66,8 +66,11 @@ impl Checker<'_> {
     fn divisors(&mut self, condition: &Expr, scope: &mut Scope) -> Option<String> {
         use crate::syntax::ast::BinaryOperator as B;
         const MOST: i64 = 1 << 20;
-        let ExprKind::Binary(B::Eq, _, left, _) = &condition.kind else { return None };
-        let ExprKind::Binary(B::Rem, _, dividend, divisor) = &left.kind else { return None };
+        let ExprKind::Binary(B::Eq, _, left, right) = &condition.kind else { return None };
+        let (ExprKind::Binary(B::Rem, _, dividend, divisor), ExprKind::Int(0)) = (&left.kind, &right.kind) else { return None };
+        if let ExprKind::Int(_) = divisor.kind {
+            return None;
+        }
         let Value::Int { size, .. } = self.eval(dividend, scope) else { return None };
         let number = self.facts.apply(&size).as_constant().filter(|number| (1..=MOST).contains(number))?;
         let whole: Vec<String> = (1..=number).filter(|by| number % by == 0).map(|by| by.to_string()).collect();
