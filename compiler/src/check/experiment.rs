@@ -310,10 +310,10 @@ impl Checker<'_> {
                 }
                 let mut args = pending.args.clone();
                 for (param, (value, place)) in function.params.iter().zip(&inputs) {
-                    if let (Some(ty), Value::Tensor(tensor)) = (&param.ty, value) {
-                        if !self.infer_sizes(&handle.name, module, ty, tensor, &mut args, *place) {
-                            return Value::Error;
-                        }
+                    if let (Some(ty), Value::Tensor(tensor)) = (&param.ty, value)
+                        && !self.infer_sizes(&handle.name, module, ty, tensor, &mut args, *place)
+                    {
+                        return Value::Error;
                     }
                 }
                 let bound_name = pending.name.borrow().clone();

@@ -122,7 +122,7 @@ impl Checker<'_> {
                 Diagnostic::error("E0550", "`train` does not say how long")
                     .label(span, "in this block")
                     .help("add `epochs = 10` or `max_steps = 1000`")
-                    .fix_if("Add `epochs = 10`", self.library.add_field(&block, "epochs = 10")),
+                    .fix_if("Add `epochs = 10`", self.library.add_field(block, "epochs = 10")),
             );
             return None;
         }
@@ -130,7 +130,7 @@ impl Checker<'_> {
             let import = "use std::optimizers::adamw";
             let imported = self.library.lookup(scope.file, "adamw").is_some();
             let needed = if imported { None } else { self.library.add_import(span, import) };
-            let added = self.library.add_field(&block, "optimizer = adamw(lr = 1e-3)");
+            let added = self.library.add_field(block, "optimizer = adamw(lr = 1e-3)");
             self.report(
                 Diagnostic::error("E0550", "`train` has no optimizer")
                     .label(span, "in this block")
