@@ -1,5 +1,13 @@
 //! The standard library's text, as it was when the compiler was built.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use mgx_diag::{FileId, SourceMap};
+
+use crate::syntax::ast::File;
+use crate::syntax::parse;
+
 /// A file of the library.
 struct Source {
     module: &'static str,
@@ -11,7 +19,42 @@ struct Source {
 
 include!(concat!(env!("OUT_DIR"), "/stdlib.rs"));
 
-/// The shown name and the text of a module (`std::layers`).
+thread_local! {
+    /// The files that were parsed before: their text never changes, and editors check at every keystroke.
+    static PARSED: RefCell<Vec<Option<Rc<File>>>> = RefCell::new(vec![None; SOURCES.len()]);
+    static MAP: SourceMap = {
+        let mut sources = SourceMap::default();
+        for source in SOURCES {
+            sources.add_static(source.shown, source.text);
+        }
+        sources
+    };
+}
+
+/// All files of the library as sources: those of a program come after them.
+pub fn sources() -> SourceMap {
+    MAP.with(SourceMap::clone)
+}
+
+/// Is it a source of the library?
+pub fn is_source(file: FileId) -> bool {
+    (file.0 as usize) < SOURCES.len()
+}
+
+/// A module (`std::layers`): its source in [`sources`], and its syntax, which is free of errors.
+pub fn parsed(module: &str) -> Option<(FileId, Rc<File>)> {
+    let index = SOURCES.iter().position(|source| source.module == module)?;
+    let file = FileId(index as u32);
+    let known = PARSED.with(|parsed| parsed.borrow()[index].clone());
+    let syntax = known.unwrap_or_else(|| {
+        let syntax = Rc::new(parse(file, SOURCES[index].text).file);
+        PARSED.with(|parsed| parsed.borrow_mut()[index] = Some(Rc::clone(&syntax)));
+        syntax
+    });
+    Some((file, syntax))
+}
+
+/// The shown name and the text of a module.
 pub fn source(module: &str) -> Option<(&'static str, &'static str)> {
     SOURCES.iter().find(|source| source.module == module).map(|source| (source.shown, source.text))
 }
@@ -45,4 +88,18 @@ pub fn gene_list(name: &str) -> Option<&'static str> {
 /// Names of all lists of genes.
 pub fn gene_lists() -> impl Iterator<Item = &'static str> {
     GENES.iter().map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_free_of_errors_of_syntax() {
+        for (index, source) in SOURCES.iter().enumerate() {
+            let parsed = parse(FileId(index as u32), source.text);
+            assert!(parsed.diagnostics.is_empty(), "{}: {:?}", source.shown, parsed.diagnostics);
+            assert_eq!(sources().text(FileId(index as u32)), source.text);
+        }
+    }
 }

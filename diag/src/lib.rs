@@ -6,12 +6,14 @@
 //! `mgxc explain CODE` prints; [`explain`] finds it.
 
 mod fix;
+mod line_index;
 mod render;
 mod source;
 
 pub use fix::{Edit, EditData, Fix, FixData};
+pub use line_index::{Encoding, LineColumn, LineIndex, Position};
 pub use render::render;
-pub use source::{FileId, LineColumn, SourceMap, Span};
+pub use source::{FileId, SourceMap, Span};
 
 use serde::Serialize;
 

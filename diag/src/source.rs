@@ -1,6 +1,11 @@
 //! Sources and places in them. Offsets are bytes everywhere; [`SourceMap`] is the one place that converts.
 
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
+
 use serde::{Deserialize, Serialize};
+
+use crate::line_index::{LineColumn, LineIndex};
 
 /// A source of a [`SourceMap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,32 +32,32 @@ impl Span {
     }
 }
 
-/// A place for people: both count from 1, columns in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct LineColumn {
-    pub line: u32,
-    pub column: u32,
-}
-
-/// All sources of one compilation, by [`FileId`].
+/// All sources of one compilation, by [`FileId`]. A copy shares their texts.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
-    files: Vec<Source>,
+    files: Vec<Arc<Source>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Source {
-    name: String,
-    text: String,
-    line_starts: Vec<u32>,
+    name: Cow<'static, str>,
+    text: Cow<'static, str>,
+    lines: OnceLock<LineIndex>,
 }
 
 impl SourceMap {
     /// Adds a source under the name it is shown with.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> FileId {
-        let text = text.into();
-        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at as u32 + 1)).collect::<Vec<_>>();
-        self.files.push(Source { name: name.into(), text, line_starts });
+        self.push(Cow::Owned(name.into()), Cow::Owned(text.into()))
+    }
+
+    /// Adds a source that is part of the program that runs.
+    pub fn add_static(&mut self, name: &'static str, text: &'static str) -> FileId {
+        self.push(Cow::Borrowed(name), Cow::Borrowed(text))
+    }
+
+    fn push(&mut self, name: Cow<'static, str>, text: Cow<'static, str>) -> FileId {
+        self.files.push(Arc::new(Source { name, text, lines: OnceLock::new() }));
         FileId(self.files.len() as u32 - 1)
     }
 
@@ -76,14 +81,15 @@ impl SourceMap {
         (0..self.files.len() as u32).map(FileId)
     }
 
+    /// The lines of a source.
+    pub fn lines(&self, file: FileId) -> &LineIndex {
+        let source = &self.files[file.0 as usize];
+        source.lines.get_or_init(|| LineIndex::new(&source.text))
+    }
+
     /// The line and column of a byte offset; an offset past the end is the end.
     pub fn line_column(&self, file: FileId, offset: u32) -> LineColumn {
-        let source = &self.files[file.0 as usize];
-        let offset = (offset as usize).min(source.text.len());
-        let line = source.line_starts.partition_point(|start| *start as usize <= offset) - 1;
-        let start = source.line_starts[line] as usize;
-        let column = source.text[start..].char_indices().take_while(|(at, _)| start + at < offset).count();
-        LineColumn { line: line as u32 + 1, column: column as u32 + 1 }
+        self.lines(file).line_column(self.text(file), offset)
     }
 }
 

@@ -16,7 +16,6 @@ const LIMIT: u64 = 20_000_000_000;
 /// # Errors
 /// E0970 for a size that is no number.
 pub fn cache() -> Result<Option<Cache>, Diagnostic> {
-    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
     let limit = match set("MGX_CACHE_GB") {
         None => LIMIT,
         Some(text) => bytes(&text)?,
@@ -24,12 +23,19 @@ pub fn cache() -> Result<Option<Cache>, Diagnostic> {
     let folder = match set("MGX_CACHE") {
         Some(folder) if folder == "off" => return Ok(None),
         Some(folder) => Some(PathBuf::from(folder)),
-        None => {
-            let caches = set("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")));
-            caches.map(|folder| folder.join("mgx"))
-        }
+        None => folder_of_caches().map(|caches| caches.join("mgx")),
     };
     Ok(folder.map(|folder| Cache { folder, limit }))
+}
+
+/// A variable that is set to something.
+fn set(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The user's folder of caches: `XDG_CACHE_HOME`, else `~/.cache`.
+pub fn folder_of_caches() -> Option<PathBuf> {
+    set("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")))
 }
 
 fn bytes(text: &OsString) -> Result<u64, Diagnostic> {

@@ -27,6 +27,15 @@ pub enum Command {
     Fmt(FmtOptions),
     /// Explains a code, as in `mgxc explain E0401`
     Explain(ExplainOptions),
+    /// Answers an editor: a language server over standard input and output
+    Lsp(LspOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct LspOptions {
+    /// Over standard input and output, which is the only way: editors give this option by habit
+    #[arg(long)]
+    pub stdio: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ mod cache;
 mod cli;
 mod commands;
 mod hub;
+mod lsp;
 mod report;
 mod world;
 
@@ -22,5 +23,6 @@ fn main() -> ExitCode {
         cli::Command::Report(options) => commands::report::run(&options),
         cli::Command::Fmt(options) => commands::fmt::run(&options),
         cli::Command::Explain(options) => commands::explain::run(&options),
+        cli::Command::Lsp(_) => lsp::run(),
     }
 }

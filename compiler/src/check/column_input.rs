@@ -14,7 +14,7 @@ use super::value::{AppliedBackbone, Column, Instance, PendingBackbone, Reads, Te
 use crate::syntax::ast::{ItemKind, MemberKind, Name};
 
 /// The word of an alphabet in a column's type.
-fn alphabet_word(alphabet: Alphabet) -> &'static str {
+pub fn alphabet_word(alphabet: Alphabet) -> &'static str {
     match alphabet {
         Alphabet::Dna => "dna",
         Alphabet::Rna => "rna",

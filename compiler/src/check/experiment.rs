@@ -184,6 +184,8 @@ impl Checker<'_> {
             );
         }
         let emission = self.emission.take()?;
+        self.note_sizes(&emission);
+        self.end_notes();
         if self.errors() != errors_before {
             return None;
         }
@@ -324,6 +326,7 @@ impl Checker<'_> {
                 let instance = self.instantiate(&placed, &name, "", Vec::new(), false);
                 self.trainable = outer_trainable;
                 let Some(instance) = instance else { return Value::Error };
+                self.note_part(pending.span, &name);
                 *pending.instance.borrow_mut() = Some(Rc::clone(&instance));
                 instance
             }

@@ -77,6 +77,9 @@ impl Checker<'_> {
         self.depth += 1;
         let value = if self.goes_on(expr.span) { self.eval_kind(expr, scope) } else { Value::Error };
         self.depth -= 1;
+        if self.record.is_some() && !self.library.files[scope.file].is_std {
+            self.note(expr.span, &value, scope.experiment);
+        }
         self.call_site = outer_site;
         self.span = outer;
         value

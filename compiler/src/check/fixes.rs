@@ -1,9 +1,9 @@
 //! Changes that mend findings of the checker, where they depend on the text around.
 
-use mgx_diag::{Edit, Span};
+use mgx_diag::{Edit, FileId, Span};
 
 use super::library::Library;
-use crate::syntax::ast::{Body, ExprKind};
+use crate::syntax::ast::{Body, ExprKind, Use};
 use crate::syntax::walk::each_expr;
 
 impl Library<'_> {
@@ -12,14 +12,8 @@ impl Library<'_> {
         if self.is_std_source(at.file) {
             return None;
         }
-        let uses = self.files.iter().flat_map(|file| &file.ast.uses).filter(|item| item.span.file == at.file);
-        Some(match uses.max_by_key(|item| item.span.end) {
-            Some(last) => Edit::after(last.span, format!("\n{import}")),
-            None => {
-                let start = header_end(self.sources.text(at.file));
-                Edit::replace(Span { start, end: start, ..at }, format!("{import}\n\n"))
-            }
-        })
+        let file = self.files.iter().find(|file| file.source == at.file)?;
+        Some(import_edit(self.sources.text(at.file), &file.ast.uses, at.file, import))
     }
 
     /// Deletes an argument or a value of a list together with the comma that parts it from its neighbour.
@@ -76,6 +70,17 @@ impl Library<'_> {
         }
         let space = if inside.ends_with([' ', '\n']) { "" } else { " " };
         Some(Edit::replace(Span { start: brace, end: brace, ..body.span }, format!("{space}{field} ")))
+    }
+}
+
+/// Adds a line `use …` to a file with these imports.
+pub fn import_edit(text: &str, uses: &[Use], source: FileId, import: &str) -> Edit {
+    match uses.iter().max_by_key(|item| item.span.end) {
+        Some(last) => Edit::after(last.span, format!("\n{import}")),
+        None => {
+            let start = header_end(text);
+            Edit::replace(Span { file: source, start, end: start }, format!("{import}\n\n"))
+        }
     }
 }
 

@@ -19,11 +19,16 @@ pub struct ItemRef {
 /// A file with what its names mean.
 pub struct LoadedFile {
     pub ast: Rc<ast::File>,
+    /// The syntax before values from the command line and of sweeps were put in.
+    pub written: Rc<ast::File>,
     /// Names declared or imported here.
     pub names: BTreeMap<String, ItemRef>,
     /// Names that could not be imported, which is reported once, at the import.
     pub lost: BTreeSet<String>,
     pub is_std: bool,
+    pub source: FileId,
+    /// Path of a user's file, module path of one of the library.
+    pub path: String,
 }
 
 /// All files loaded so far. Each is parsed once.
@@ -31,9 +36,8 @@ pub struct Library<'w> {
     world: &'w dyn World,
     pub sources: SourceMap,
     pub files: Vec<LoadedFile>,
-    by_path: BTreeMap<String, Option<usize>>,
+    pub(super) by_path: BTreeMap<String, Option<usize>>,
     by_source: BTreeMap<FileId, usize>,
-    std_sources: Vec<FileId>,
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -47,11 +51,10 @@ impl<'w> Library<'w> {
     pub fn new(world: &'w dyn World) -> Self {
         let mut library = Self {
             world,
-            sources: SourceMap::default(),
+            sources: stdlib::sources(),
             files: Vec::new(),
             by_path: BTreeMap::new(),
             by_source: BTreeMap::new(),
-            std_sources: Vec::new(),
             diagnostics: Vec::new(),
         };
         library.load_std(PRELUDE);
@@ -76,32 +79,30 @@ impl<'w> Library<'w> {
         if self.files.len() >= MAX_FILES {
             return Err(format!("the program has more than {MAX_FILES} files"));
         }
-        let loaded = self.world.source(path).map(|text| self.load_text(path, path, &text, false));
+        let loaded = self.world.source(path).map(|text| self.load_text(path, text));
         if loaded.is_err() {
             self.by_path.insert(path.to_owned(), None);
         }
         loaded
     }
 
-    /// Loads text under a name (the text of an editor, or of `--set`).
-    pub fn load_text(&mut self, key: &str, name: &str, text: &str, is_std: bool) -> usize {
-        let file_id = self.sources.add(name, text);
-        if is_std {
-            self.std_sources.push(file_id);
-        }
-        let parsed = parse(file_id, text);
+    fn load_text(&mut self, path: &str, text: String) -> usize {
+        let source = self.sources.add(path.to_owned(), text);
+        let parsed = parse(source, self.sources.text(source));
         self.diagnostics.extend(parsed.diagnostics);
-        self.by_source.insert(file_id, self.files.len());
-        self.add_file(key, Rc::new(parsed.file), is_std)
+        self.add_file(path, source, Rc::new(parsed.file), false)
     }
 
-    fn add_file(&mut self, key: &str, ast: Rc<ast::File>, is_std: bool) -> usize {
+    fn add_file(&mut self, path: &str, source: FileId, ast: Rc<ast::File>, is_std: bool) -> usize {
         let index = self.files.len();
-        self.by_path.insert(key.to_owned(), Some(index));
-        self.files.push(LoadedFile { ast: Rc::clone(&ast), names: BTreeMap::new(), lost: BTreeSet::new(), is_std });
+        self.by_path.insert(path.to_owned(), Some(index));
+        self.by_source.insert(source, index);
+        let (names, lost) = (BTreeMap::new(), BTreeSet::new());
+        let path_name = path.to_owned();
+        self.files.push(LoadedFile { written: Rc::clone(&ast), ast: Rc::clone(&ast), names, lost, is_std, source, path: path_name });
         self.declare(index, &ast);
         for item in &ast.uses {
-            self.import(index, key, item);
+            self.import(index, path, item);
         }
         index
     }
@@ -119,15 +120,15 @@ impl<'w> Library<'w> {
 
     /// Is it a source of the standard library?
     pub fn is_std_source(&self, file: FileId) -> bool {
-        self.std_sources.contains(&file)
+        stdlib::is_source(file)
     }
 
     fn load_std(&mut self, path: &str) -> Option<usize> {
         if let Some(index) = self.by_path.get(path) {
             return *index;
         }
-        let (name, text) = stdlib::source(path)?;
-        Some(self.load_text(path, name, text, true))
+        let (source, ast) = stdlib::parsed(path)?;
+        Some(self.add_file(path, source, ast, true))
     }
 
     fn declare(&mut self, file: usize, ast: &ast::File) {

@@ -5,6 +5,7 @@
 
 mod adapter_config;
 mod alone;
+mod analysis;
 mod arguments;
 mod axes;
 mod backbone;
@@ -34,6 +35,7 @@ mod operators;
 mod overrides;
 mod part_names;
 mod plain_values;
+mod record;
 mod resolve;
 mod rewrite;
 mod routing;
@@ -56,9 +58,11 @@ mod value;
 mod words;
 mod world;
 
+pub use analysis::{Analysis, File, LibraryFile, analyze, import_edit, library_files, library_import};
 pub use compose::Template;
 pub use experiment::{Elaborated, Network, TaskOutputs};
 pub use library::ItemRef;
+pub use record::{Fact, FactKind, PartSize};
 pub use settings::{PredictSettings, TrainSettings};
 pub use sweep::Sweep;
 pub use trace::{TraceAxis, TraceInput, trace};
@@ -175,6 +179,8 @@ pub struct Checker<'w> {
     weights_span: Option<Span>,
     experiment: experiment::ExperimentState,
     recording: hidden_states::Recording,
+    /// Notes for an editor, where they are wanted.
+    record: Option<record::Record>,
 }
 
 /// As many findings are kept; nobody reads more.
@@ -219,7 +225,10 @@ impl Checked {
 
 /// Checks a file and everything it imports.
 pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
-    let mut checker = Checker::new(world);
+    check_with(Checker::new(world), path, overrides).0
+}
+
+fn check_with<'w>(mut checker: Checker<'w>, path: &str, overrides: &[Override]) -> (Checked, Library<'w>, Option<record::Record>) {
     let file = checker.library.load_path(path);
     let mut experiments = Vec::new();
     let (mut names, mut templates) = (Vec::new(), Vec::new());
@@ -235,7 +244,7 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
         let ast = std::rc::Rc::clone(&checker.library.files[file].ast);
         if let Some(item) = original.items.first() {
             let as_run = compose::as_run(&written, &ast, &chosen);
-            resolved = resolve::resolved_text(world, &checker.library.sources, item.span.file, &original, &as_run);
+            resolved = resolve::resolved_text(checker.world, &checker.library.sources, item.span.file, &original, &as_run);
         }
         sweeps = chosen.into_iter().map(|(sweep, ..)| sweep).collect();
         for (item, declaration) in ast.items.iter().enumerate() {
@@ -254,21 +263,26 @@ pub fn check(world: &dyn World, path: &str, overrides: &[Override]) -> Checked {
                 ItemKind::Experiment(_) => {
                     names.push(declaration.name.text.clone());
                     experiments.extend(checker.elaborate(item, false));
+                    // The first member stands for the others in the notes.
+                    let record = checker.record.take();
                     let own = sweeps.iter().find(|sweep| sweep.experiment == declaration.name.text).filter(|_| member.is_none());
                     for member in 1..own.map_or(1, |sweep| sweep.members.len() as u64) {
                         let chosen = sweep::Chosen { experiment: Some(declaration.name.text.clone()), member };
                         sweep::apply_sweeps(&mut checker, file, &composed, Some(&chosen));
                         others.extend(checker.elaborate(item, false));
                     }
+                    checker.record = record;
                 }
                 ItemKind::Function(_) => checker.check_function(item),
                 ItemKind::Backbone(_) => checker.check_backbone(item),
                 ItemKind::Tokenizer(_) => {}
             }
+            checker.end_notes();
         }
     }
-    let (sources, diagnostics) = checker.finish();
-    Checked { sources, diagnostics, experiments, names, templates, sweeps, others, resolved }
+    let record = checker.record.take();
+    let (sources, diagnostics, library) = checker.finish_with_library();
+    (Checked { sources, diagnostics, experiments, names, templates, sweeps, others, resolved }, library, record)
 }
 
 /// Evaluates one experiment of a file as it is in training (`training = true`: with dropout) or in evaluation.
@@ -321,6 +335,7 @@ impl<'w> Checker<'w> {
             weights_span: None,
             experiment: experiment::ExperimentState::default(),
             recording: hidden_states::Recording::default(),
+            record: None,
         }
     }
 
@@ -373,13 +388,18 @@ impl<'w> Checker<'w> {
     }
 
     fn finish(self) -> (SourceMap, Vec<Diagnostic>) {
-        let mut diagnostics = self.library.diagnostics;
+        let (sources, diagnostics, _) = self.finish_with_library();
+        (sources, diagnostics)
+    }
+
+    fn finish_with_library(mut self) -> (SourceMap, Vec<Diagnostic>, Library<'w>) {
+        let mut diagnostics = std::mem::take(&mut self.library.diagnostics);
         for diagnostic in self.diagnostics {
             if !diagnostics.contains(&diagnostic) {
                 diagnostics.push(diagnostic);
             }
         }
-        (self.library.sources, diagnostics)
+        (self.library.sources.clone(), diagnostics, self.library)
     }
 
     /// Takes note of a finding; the same finding at the same place is kept once.

@@ -48,6 +48,12 @@ impl Hub {
         Self { environment: Environment::read(), known: RefCell::default() }
     }
 
+    /// The hub of which nothing is fetched, whatever the environment says.
+    pub fn cached_only() -> Self {
+        let environment = Environment { offline: true, ..Environment::read() };
+        Self { environment, known: RefCell::default() }
+    }
+
     /// Is this the folder of weights of the hub?
     pub fn names(folder: &str) -> bool {
         folder.starts_with(HUB_PREFIX)
