@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use mgx_compiler::check::World;
+use mgx_compiler::check::{RowPlace, World};
 use mgx_diag::Diagnostic;
-use mgx_ir::plan::FileFormat;
+use mgx_ir::plan::{DataSpec, FileFormat};
 
 use crate::hub::Hub;
 
@@ -65,5 +65,17 @@ impl World for Folder {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Diagnostic::error("E0900", format!("cannot read `{}`: {error}", folder.join(file).display()))),
         }
+    }
+
+    fn row_findings(&self, table: &DataSpec) -> Vec<(RowPlace, Diagnostic)> {
+        if mgx_data::bytes_of(table, &self.root) > mgx_data::MOST_BYTES_CHECKED {
+            return Vec::new();
+        }
+        let place = |place| match place {
+            mgx_data::Place::Column(name) => RowPlace::Column(name),
+            mgx_data::Place::Split => RowPlace::Split,
+            mgx_data::Place::Source => RowPlace::Source,
+        };
+        mgx_data::check_rows(table, &self.root).into_iter().map(|found| (place(found.place), found.diagnostic)).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mgx_data::{Encoding, Tokenizer};
+use mgx_data::{Encoding, Limit, Tokenizer};
 use mgx_ir::plan::{Batch, InputData, Sample};
 use mgx_tests::Outcome;
 use mgx_tests::compare::Account;
@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 pub fn encode(tokenizer: &Tokenizer, texts: &[String], max_length: Option<u64>, add_special: bool) -> Result<Vec<Encoding>, String> {
     let encode = |text: &String| {
         let refused = |unknown: mgx_data::UnknownCharacter| format!("`{text}`: unknown character `{}`", unknown.character);
-        tokenizer.encode(text, max_length, add_special).map_err(refused)
+        tokenizer.encode(text, max_length.map(Limit::first), add_special).map_err(refused)
     };
     texts.iter().map(encode).collect()
 }

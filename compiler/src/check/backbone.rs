@@ -21,6 +21,10 @@ pub(super) const BACKBONE_OPTIONS: [&str; 6] = ["max_length", "too_long", "froze
 pub const BACKBONE_FIELDS: [&str; 10] =
     ["input", "tokenizer", "weights", "expects", "prefixes", "aliases", "ignore", "optional", "max_length", "positions"];
 
+/// What can be done with sequences that are longer than a backbone takes.
+const TOO_LONG: [(&str, LengthPolicy); 3] =
+    [("truncate", LengthPolicy::Truncate), ("window", LengthPolicy::Window), ("error", LengthPolicy::Error)];
+
 impl Checker<'_> {
     /// A backbone with options: kept until it is given a column.
     pub fn pending_backbone(&mut self, item: ItemRef, args: &[Arg], span: Span, scope: &mut Scope) -> Value {
@@ -66,8 +70,9 @@ impl Checker<'_> {
                 frozen = names;
                 Value::Bool(Some(false))
             } else if name.text == "too_long" {
-                match self.choice(&arg.value, &[("truncate", LengthPolicy::Truncate), ("error", LengthPolicy::Error)]) {
+                match self.choice(&arg.value, &TOO_LONG) {
                     Some(LengthPolicy::Truncate) => Value::Variant(Some("truncate".to_owned())),
+                    Some(LengthPolicy::Window) => Value::Variant(Some("window".to_owned())),
                     Some(LengthPolicy::Error) => Value::Variant(Some("error".to_owned())),
                     None => Value::Error,
                 }
@@ -201,12 +206,15 @@ impl Checker<'_> {
         {
             self.report(
                 Diagnostic::error("E0317", format!("`max_length` of {most} leaves no room for the sequence"))
-                    .label(span, format!("{special} tokens are special")),
+                    .label(span, format!("{special} tokens are special"))
+                    .help(format!("write a number above {special}")),
             );
             return None;
         }
         let policy = match option("too_long") {
-            Some((Value::Variant(Some(text)), _)) if text == "error" => LengthPolicy::Error,
+            Some((Value::Variant(Some(text)), _)) => {
+                TOO_LONG.iter().find(|(name, _)| *name == text).map_or(LengthPolicy::Truncate, |(_, policy)| *policy)
+            }
             _ => LengthPolicy::Truncate,
         };
         let bound_name = pending.name.borrow().clone();
@@ -253,7 +261,7 @@ impl Checker<'_> {
         let instance = instance?;
         let asked = option("max_length").map_or(pending.span, |(_, span)| span);
         let max_length = self.within_positions(&backbone.body, &instance, max_length, asked)?;
-        Some(AppliedBackbone { name, instance, tokenizer, reads, reads_span, max_length, policy })
+        Some(AppliedBackbone { name, instance, tokenizer, reads, reads_span, max_length, policy, span: pending.span })
     }
 
     /// The most tokens, with those that the network has places for: the field `positions`, in which the network's own parameters have their values.

@@ -71,6 +71,9 @@ impl Checker<'_> {
             self.report(diagnostic.label(column.span, "declared here").help("sequences are masked, not alignments nor counts"));
             return Value::Error;
         }
+        if let (LengthPolicy::Window, Reads::Counts | Reads::Sequence(Alphabet::Alignment)) = (applied.policy, applied.reads) {
+            return self.no_window(&spec.name, column.span, &applied);
+        }
         let wanted = self.forward_params(&applied.instance);
         if !self.structure_fits(&spec, structure, &applied, place, (column.span, backbone.span)) {
             return Value::Error;
@@ -294,6 +297,26 @@ impl Checker<'_> {
         Value::Error
     }
 
+    /// Warns of sequences of one length that are all cut.
+    fn cut_alike(&mut self, column: &str, tokens: u64, applied: &AppliedBackbone) {
+        let most = applied.max_length.unwrap_or(tokens);
+        let message = format!("all sequences in `{column}` are longer than the backbone takes and are cut");
+        let diagnostic = Diagnostic::warning("W0551", message).label(applied.span, "this backbone");
+        self.report(
+            diagnostic
+                .note(format!("each has {tokens} tokens; `max_length` is {most}"))
+                .help(format!("write `max_length = {tokens}`, or say `too_long = error`")),
+        );
+    }
+
+    /// Reports a backbone that is to read the middle of what has no order.
+    fn no_window(&mut self, name: &str, declared: Span, applied: &AppliedBackbone) -> Value {
+        let diagnostic = Diagnostic::error("E0569", format!("`too_long = window` keeps the middle of a sequence, and `{name}` is none"));
+        let diagnostic = diagnostic.label(applied.span, "this backbone").label(declared, "declared here");
+        self.report(diagnostic.help("write `too_long = truncate` or `too_long = error`"));
+        Value::Error
+    }
+
     /// The token ids of a column: an input of the graph, i[seq].
     fn token_input(
         &mut self,
@@ -306,8 +329,11 @@ impl Checker<'_> {
         let special = (tokenizer.prefix.len() + tokenizer.suffix.len()) as u64;
         let layout = TokenLayout { prefix: tokenizer.prefix.len() as u64, suffix: tokenizer.suffix.len() as u64 };
         let fixed = length.filter(|_| one_token_a_letter(tokenizer, alphabet)).map(|letters| letters + special);
-        let fixed =
-            fixed.filter(|tokens| applied.policy == LengthPolicy::Truncate || applied.max_length.is_none_or(|most| *tokens <= most));
+        let fits = |tokens: &u64| applied.max_length.is_none_or(|most| *tokens <= most);
+        if let Some(tokens) = fixed.filter(|tokens| applied.policy == LengthPolicy::Truncate && !fits(tokens)) {
+            self.cut_alike(column_name, tokens, applied);
+        }
+        let fixed = fixed.filter(|tokens| applied.policy == LengthPolicy::Truncate || fits(tokens));
         let fixed = fixed.map(|tokens| applied.max_length.map_or(tokens, |most| tokens.min(most)));
         let name = format!("{}.{}.ids", applied.name, column_name);
         let masking = match &column.masking {

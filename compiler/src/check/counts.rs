@@ -171,6 +171,7 @@ impl Checker<'_> {
             policy: applied.policy,
             own_cell,
         });
+        self.experiment.length_spans.push(applied.span);
         if let Some(emission) = self.emission.as_mut() {
             emission.graph.lengths.push(Length { name: column_name.to_owned() });
         }

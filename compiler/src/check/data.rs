@@ -18,6 +18,9 @@ use crate::syntax::ast::{Arg, Data, Expr, ExprKind, Field, FieldKind, ItemKind, 
 pub struct Table {
     pub item: ItemRef,
     pub spec: DataSpec,
+    /// Where the file is named, and where the split is.
+    pub source_span: Span,
+    pub split_span: Option<Span>,
     /// The place of each column's declaration, in the order of the spec.
     pub column_spans: Vec<Span>,
     /// Columns that are declared, but in a way that nobody understands.
@@ -28,7 +31,7 @@ pub struct Table {
 
 impl Table {
     /// A table without columns.
-    fn of(item: ItemRef, name: &Name, source: Option<&Source>) -> Self {
+    fn of(item: ItemRef, name: &Name, source: Option<&Source>, source_span: Span) -> Self {
         let spec = DataSpec {
             name: name.text.clone(),
             path: source.map(|source| source.path.clone()).unwrap_or_default(),
@@ -38,7 +41,7 @@ impl Table {
             windows: source.and_then(|source| source.windows.clone()),
             letters: source.and_then(|source| source.letters),
         };
-        Self { item, spec, column_spans: Vec::new(), unknown: Vec::new(), header: None }
+        Self { item, spec, source_span, split_span: None, column_spans: Vec::new(), unknown: Vec::new(), header: None }
     }
 }
 
@@ -64,8 +67,12 @@ impl Checker<'_> {
             return None;
         }
         self.reading.push(item);
+        let before = self.errors();
         let table = self.read_table(item, &handle.name, data);
         self.reading.pop();
+        if self.errors() == before && table.unknown.is_empty() {
+            self.keep_sound(&table, false);
+        }
         self.experiment.tables.push(table);
         Some(self.experiment.tables.len() - 1)
     }
@@ -74,7 +81,7 @@ impl Checker<'_> {
     fn read_table(&mut self, item: ItemRef, name: &Name, data: &Data) -> Table {
         let source = self.table_source(&data.source, item.file);
         self.unique_fields(&data.body);
-        let mut table = Table::of(item, name, source.as_ref());
+        let mut table = Table::of(item, name, source.as_ref(), data.source.span);
         let mut split = None;
         for field in &data.body.fields {
             match &field.kind {
@@ -97,6 +104,7 @@ impl Checker<'_> {
         }
         self.check_sequences(&table);
         if let Some(expr) = split {
+            table.split_span = Some(expr.span);
             table.spec.split = self.split_spec(expr, &table, item.file).unwrap_or(SplitSpec::None);
         }
         if let Some(source) = source {

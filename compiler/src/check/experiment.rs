@@ -31,6 +31,8 @@ pub struct ExperimentState {
     pub tables: Vec<Table>,
     pub tokenizers: Vec<TokenizerSpec>,
     pub lengths: Vec<LengthSpec>,
+    /// Where the backbone of each length is used.
+    pub length_spans: Vec<Span>,
     pub inputs: Vec<InputSpec>,
     /// The inputs that are token ids of a column.
     pub token_inputs: Vec<TokenInput>,
@@ -106,6 +108,8 @@ pub struct Elaborated {
     pub data: Vec<DataSpec>,
     pub tokenizers: Vec<TokenizerSpec>,
     pub lengths: Vec<LengthSpec>,
+    /// Where the backbone of each length is used.
+    pub length_spans: Vec<Span>,
     pub inputs: Vec<InputSpec>,
     pub networks: Vec<Network>,
     pub adapters: Vec<Adapter>,
@@ -190,6 +194,7 @@ impl Checker<'_> {
             return None;
         }
         let state = std::mem::take(&mut self.experiment);
+        state.tables.iter().for_each(|table| self.keep_sound(table, true));
         let task = state.task?;
         let has_loss = task.loss.is_some();
         if let (Some(settings), false) = (&train, has_loss) {
@@ -230,6 +235,7 @@ impl Checker<'_> {
             data: state.tables.into_iter().map(|table| table.spec).collect(),
             tokenizers: state.tokenizers,
             lengths: state.lengths,
+            length_spans: state.length_spans,
             inputs: state.inputs,
             networks: state.networks,
             adapters: state.adapters,
@@ -240,7 +246,7 @@ impl Checker<'_> {
         })
     }
 
-    fn errors(&self) -> usize {
+    pub fn errors(&self) -> usize {
         self.reported + self.library.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
     }
 

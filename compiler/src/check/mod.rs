@@ -39,6 +39,7 @@ mod record;
 mod resolve;
 mod rewrite;
 mod routing;
+mod rows;
 mod settings;
 mod size;
 mod split;
@@ -69,7 +70,7 @@ pub use trace::{TraceAxis, TraceInput, trace};
 pub use tuning::Adapter;
 pub use value::{HUB_PREFIX, WeightsValue as WeightsSource};
 pub use words::{Words, words};
-pub use world::World;
+pub use world::{RowPlace, World};
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -162,6 +163,8 @@ pub struct Checker<'w> {
     steps: u32,
     /// Tables whose declarations are being read.
     reading: Vec<ItemRef>,
+    /// Every table that was read without a finding, and whether it is as the first experiment that uses it sees it.
+    sound_tables: Vec<(bool, data::Table)>,
     /// Errors reported so far, those that were reported before included.
     reported: usize,
     next_var: u32,
@@ -279,6 +282,7 @@ fn check_with<'w>(mut checker: Checker<'w>, path: &str, overrides: &[Override]) 
             }
             checker.end_notes();
         }
+        checker.check_rows();
     }
     let record = checker.record.take();
     let (sources, diagnostics, library) = checker.finish_with_library();
@@ -324,6 +328,7 @@ impl<'w> Checker<'w> {
             depth: 0,
             steps: 0,
             reading: Vec::new(),
+            sound_tables: Vec::new(),
             reported: 0,
             next_var: 0,
             next_site: 0,

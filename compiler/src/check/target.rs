@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use mgx_diag::{Diagnostic, Edit, Span};
 use mgx_ir::graph::{DType, LengthId, Op};
-use mgx_ir::plan::{ColumnKind, ColumnSpec, InputSource, InputSpec, TokenRange};
+use mgx_ir::plan::{ColumnKind, ColumnSpec, InputSource, InputSpec, LengthPolicy, TokenRange};
 
 use super::Checker;
 use super::expr::Scope;
@@ -210,6 +210,10 @@ impl Checker<'_> {
             let tokens = Size::atom(Atom::Length(id, length.name.clone()));
             let own = if cut == 0 { tokens } else { tokens.less(&Size::constant(cut as i64)) };
             if length.column == each && length.data as usize == column.data && self.same_size(&own, &size) {
+                if length.policy == LengthPolicy::Window {
+                    let backbone = self.experiment.length_spans[id.0 as usize];
+                    return self.no_middle_of_labels(each, column, backbone, param);
+                }
                 return Some(range(Some(id), 0, cut));
             }
         }
@@ -221,6 +225,15 @@ impl Checker<'_> {
             }
         }
         self.not_letters(axis, each, column, param)
+    }
+
+    /// Labels of letters are cut after the first that fit, never to those in the middle.
+    fn no_middle_of_labels<T>(&mut self, each: &str, column: &Column, backbone: Span, param: &Wanted<'_>) -> Option<T> {
+        let message = format!("`too_long = window` keeps the middle of `{each}`, and its letters have labels");
+        let diagnostic = Diagnostic::error("E0569", message).label(backbone, "this backbone").label(param.place, "labels of each letter");
+        let diagnostic = diagnostic.label(column.span, "declared here");
+        self.report(diagnostic.help("write `too_long = truncate` or `too_long = error`"));
+        None
     }
 
     fn not_letters<T>(&mut self, axis: AxisRef, each: &str, column: &Column, param: &Wanted<'_>) -> Option<T> {

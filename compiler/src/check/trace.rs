@@ -101,6 +101,7 @@ impl Checker<'_> {
             data: Vec::new(),
             tokenizers: Vec::new(),
             lengths: Vec::new(),
+            length_spans: Vec::new(),
             inputs: Vec::<InputSpec>::new(),
             networks: Vec::new(),
             adapters: Vec::new(),

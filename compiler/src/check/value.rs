@@ -215,6 +215,8 @@ pub struct AppliedBackbone {
     pub reads_span: Span,
     pub max_length: Option<u64>,
     pub policy: LengthPolicy,
+    /// Where it is used.
+    pub span: Span,
 }
 
 /// A module placed in the program: a path, a checkpoint key, and values for its names.

@@ -297,6 +297,8 @@ pub struct TokenizerSpec {
 pub enum LengthPolicy {
     /// Keep the first tokens that fit; the suffix stays.
     Truncate,
+    /// Keep those in the middle that fit, prefix and suffix stay: of an odd number that is too many, one more is left out at the end.
+    Window,
     Error,
 }
 

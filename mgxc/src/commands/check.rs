@@ -17,6 +17,11 @@ pub fn run(options: &CheckOptions) -> ExitCode {
                 checked.diagnostics.extend(super::prepare::check_weights(&folder, experiment));
                 checked.diagnostics.extend(super::prepare::check_tokenizers(experiment));
             }
+            // Members of a sweep read the same rows; once is enough.
+            if checked.is_ok() {
+                let tokens = |experiment| super::prepare::check_tokens(&folder, experiment);
+                checked.diagnostics.extend(checked.experiments.iter().flat_map(tokens).collect::<Vec<_>>());
+            }
         }
         ok &= checked.is_ok();
         if options.json {

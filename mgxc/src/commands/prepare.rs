@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use mgx_compiler::check::{Elaborated, Override, Sweep, Template, check, elaborate};
 use mgx_compiler::plan::{self, Summary};
-use mgx_data::{Part, structure_files};
+use mgx_data::{Part, Truncation};
 use mgx_diag::{Diagnostic, Label, SourceMap};
-use mgx_ir::plan::{DataSpec, FileFormat, Plan, SplitSpec, WeightsSpec};
+use mgx_ir::plan::{DataSpec, Plan, SplitSpec, WeightsSpec};
 use mgx_runtime::{Data, DataSource};
 
 use crate::hub::Hub;
@@ -57,11 +57,7 @@ impl Prepared {
 
     /// Size of the data files.
     fn data_bytes(&self) -> u64 {
-        let files = |spec: &DataSpec| {
-            let path = self.folder.join(&spec.path);
-            if spec.format == FileFormat::Structures { structure_files(&path).unwrap_or_default() } else { vec![path] }
-        };
-        self.plan.data.iter().flat_map(files).filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum()
+        self.plan.data.iter().map(|spec| mgx_data::bytes_of(spec, &self.folder)).sum()
     }
 }
 
@@ -137,7 +133,7 @@ pub fn prepare(
     if let Some(file) = data.whole() {
         report::note(format_args!("{file} is not split, without its labels: all its rows are predicted"));
     }
-    warn_truncated(&data, &sources);
+    report::print(&truncations(&data, &evaluation), &sources);
     let plan = plan::build(&evaluation, training.as_ref(), &data.capacity(evaluation.batch)).map_err(fail)?;
     Ok(Prepared { sources, folder: world.root, hub: world.hub, experiment: evaluation, resolved, plan, data, sweep })
 }
@@ -162,19 +158,46 @@ fn choose_fold(data: &mut [DataSpec], fold: u64) -> Result<(), Diagnostic> {
         .help("leave out `--fold`, or write `split = folds(k = 5)` in the data"))
 }
 
-/// Says how many sequences are cut to what a backbone takes.
-fn warn_truncated(data: &Data, sources: &SourceMap) {
-    for cut in data.truncations() {
+/// How many sequences are cut to what a backbone takes.
+fn truncations(data: &Data, experiment: &Elaborated) -> Vec<Diagnostic> {
+    let warning = |cut: &Truncation| {
         let message = format!(
             "{} of {} sequences in `{}` are longer than the backbone takes and are cut",
             cut.rows,
             data.all_rows().len(),
             cut.length
         );
-        let diagnostic = Diagnostic::warning("W0551", message)
+        let mut diagnostic = Diagnostic::warning("W0551", message)
             .note(format!("the longest has {} tokens; `max_length` is {}", cut.longest, cut.max_length))
             .help("raise `max_length`, or say `too_long = error`");
-        report::print(&[diagnostic], sources);
+        let span = experiment.length_spans.get(cut.index);
+        diagnostic.labels.extend(span.map(|span| Label { span: *span, text: "this backbone".to_owned() }));
+        diagnostic
+    };
+    data.truncations().iter().map(warning).collect()
+}
+
+/// Reads the rows of a sound experiment as a run would, where they are read in a moment: tokens that are not known, sequences that are too long.
+pub fn check_tokens(world: &Folder, experiment: &Elaborated) -> Vec<Diagnostic> {
+    let bytes: u64 = experiment.data.iter().map(|spec| mgx_data::bytes_of(spec, &world.root)).sum();
+    if bytes > mgx_data::MOST_BYTES_CHECKED {
+        return Vec::new();
+    }
+    let source = DataSource {
+        data: &experiment.data,
+        tokenizers: &experiment.tokenizers,
+        lengths: &experiment.lengths,
+        inputs: &experiment.inputs,
+        folder: &world.root,
+        labels: true,
+    };
+    match Data::read(&source) {
+        Ok(data) => data.warnings().iter().cloned().chain(truncations(&data, experiment)).collect(),
+        Err(mut diagnostic) => {
+            let span = experiment.length_spans.first();
+            diagnostic.labels.extend(span.map(|span| Label { span: *span, text: "found for this backbone".to_owned() }));
+            vec![diagnostic]
+        }
     }
 }
 

@@ -17,13 +17,15 @@ use crate::alignment::AlignmentColumn;
 use crate::genes::GeneColumn;
 use crate::masking::{Key, mask, share};
 use crate::table::{Column, Contacts, NO_LABEL, Numbers, Table, TokenLabels, Values};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Limit, Tokenizer};
 
 /// How many sequences of a length were cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Truncation {
     /// The length's name.
     pub length: String,
+    /// Its place among the lengths.
+    pub index: usize,
     pub rows: u64,
     /// Tokens of the longest sequence before it was cut.
     pub longest: u64,
@@ -120,14 +122,14 @@ impl InputBuilder {
         let mut encoded: Vec<(&LengthSpec, Arc<GeneColumn>)> = Vec::new();
         let mut alignments: Vec<(&LengthSpec, Arc<AlignmentColumn>)> = Vec::new();
         let same = |a: &LengthSpec, b: &LengthSpec| (&a.column, a.tokenizer, a.max_length) == (&b.column, b.tokenizer, b.max_length);
-        for length in lengths {
+        for (index, length) in lengths.iter().enumerate() {
             let column = table.require(&length.column)?;
             if !is_text(spec(length.tokenizer)?) {
                 let genes = match encoded.iter().find(|(other, _)| same(other, length)) {
                     Some((_, genes)) => Arc::clone(genes),
                     None => {
                         let genes = Arc::new(GeneColumn::new(table, column, spec(length.tokenizer)?, length.max_length)?);
-                        truncations.extend(check_policy(&genes.full, length, column, table)?);
+                        truncations.extend(check_policy(&genes.full, (index, length), column, table)?);
                         encoded.push((length, Arc::clone(&genes)));
                         genes
                     }
@@ -140,7 +142,7 @@ impl InputBuilder {
                     Some((_, aligned)) => Arc::clone(aligned),
                     None => {
                         let aligned = AlignmentColumn::new(table, column, tokenizer(length.tokenizer)?, length.max_length)?;
-                        truncations.extend(check_policy(&aligned.full, length, column, table)?);
+                        truncations.extend(check_policy(&aligned.full, (index, length), column, table)?);
                         alignments.push((length, Arc::new(aligned)));
                         Arc::clone(&alignments[alignments.len() - 1].1)
                     }
@@ -148,8 +150,8 @@ impl InputBuilder {
                 columns.push(Counted::Alignment { column: aligned, query: length.own_cell });
                 continue;
             }
-            let tokens = TokenColumn::new(table, column, tokenizer(length.tokenizer)?, length.max_length)?;
-            truncations.extend(check_policy(&tokens.full, length, column, table)?);
+            let tokens = TokenColumn::new(table, column, tokenizer(length.tokenizer)?, limit(length))?;
+            truncations.extend(check_policy(&tokens.full, (index, length), column, table)?);
             columns.push(Counted::Text(tokens));
         }
         let genes_of = |length: u32| match columns.get(length as usize) {
@@ -182,7 +184,7 @@ impl InputBuilder {
                         return Err(Diagnostic::error("E0534", format!("the plan has no length {} of text", length.0)));
                     };
                     let column = table.require(column)?;
-                    let tokens = TokenColumn::new(table, column, tokenizer(spec.tokenizer)?, spec.max_length)?;
+                    let tokens = TokenColumn::new(table, column, tokenizer(spec.tokenizer)?, limit(spec))?;
                     tokens.check_beside(beside, &spec.column, column, table)?;
                     Source::Along(tokens)
                 }
@@ -195,7 +197,8 @@ impl InputBuilder {
                 }
                 InputSource::FixedTokens { column, tokenizer: index, tokens, .. } => {
                     let column = table.require(column)?;
-                    let encoded = TokenColumn::new(table, column, tokenizer(*index)?, None)?;
+                    // Sequences of one length may be longer than the backbone takes.
+                    let encoded = TokenColumn::new(table, column, tokenizer(*index)?, Some(Limit::first(*tokens)))?;
                     encoded.check_count(*tokens, column, table)?;
                     Source::Fixed(encoded)
                 }
@@ -443,7 +446,7 @@ struct Chunk {
 }
 
 impl TokenColumn {
-    fn new(table: &Table, column: &Column, tokenizer: &Tokenizer, max_length: Option<u64>) -> Result<Self, Diagnostic> {
+    fn new(table: &Table, column: &Column, tokenizer: &Tokenizer, limit: Option<Limit>) -> Result<Self, Diagnostic> {
         let Values::Text(texts) = &column.values else { return Err(wrong_kind(tokenizer.name(), &column.spec.name, "text")) };
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         let size = texts.len().div_ceil(threads).max(1);
@@ -452,7 +455,7 @@ impl TokenColumn {
             for row in first..(first + size).min(texts.len()) {
                 let before = chunk.ids.len();
                 check_masks(table, column, row, texts.value(row), tokenizer)?;
-                let full = tokenizer.encode_into(texts.value(row), max_length, true, &mut chunk.ids).map_err(|unknown| {
+                let full = tokenizer.encode_into(texts.value(row), limit, true, &mut chunk.ids).map_err(|unknown| {
                     let place = table.places().describe(row as u64);
                     Diagnostic::error(
                         "E0531",
@@ -535,7 +538,8 @@ impl TokenColumn {
     }
 
     fn check_count(&self, expected: u64, column: &Column, table: &Table) -> Result<(), Diagnostic> {
-        let Some(row) = self.full.iter().position(|count| *count != expected) else { return Ok(()) };
+        let rows = self.full.len() as u64;
+        let Some(row) = (0..rows).find(|row| self.count(*row) != expected).map(|row| row as usize) else { return Ok(()) };
         let place = table.places().describe(row as u64);
         let message = format!(
             "{place}, column `{}`: the sequence has {} tokens, and every row must have {expected}",
@@ -559,8 +563,18 @@ fn check_masks(table: &Table, column: &Column, row: usize, text: &str, tokenizer
     }))
 }
 
+/// How much of a sequence is read.
+fn limit(length: &LengthSpec) -> Option<Limit> {
+    length.max_length.map(|tokens| Limit { tokens, window: length.policy == LengthPolicy::Window })
+}
+
 /// What the length's policy says about rows that were cut.
-fn check_policy(full: &[u64], length: &LengthSpec, column: &Column, table: &Table) -> Result<Option<Truncation>, Diagnostic> {
+fn check_policy(
+    full: &[u64],
+    (index, length): (usize, &LengthSpec),
+    column: &Column,
+    table: &Table,
+) -> Result<Option<Truncation>, Diagnostic> {
     let Some(max_length) = length.max_length else { return Ok(None) };
     let rows = full.iter().filter(|count| **count > max_length).count() as u64;
     let Some((row, longest)) = full.iter().enumerate().max_by_key(|(row, count)| (**count, std::cmp::Reverse(*row))) else {
@@ -569,8 +583,8 @@ fn check_policy(full: &[u64], length: &LengthSpec, column: &Column, table: &Tabl
     if rows == 0 {
         return Ok(None);
     }
-    if length.policy == LengthPolicy::Truncate {
-        return Ok(Some(Truncation { length: length.name.clone(), rows, longest: *longest, max_length }));
+    if length.policy != LengthPolicy::Error {
+        return Ok(Some(Truncation { length: length.name.clone(), index, rows, longest: *longest, max_length }));
     }
     let total = full.len();
     let header = &column.spec.header;

@@ -18,6 +18,7 @@ mod inputs;
 mod masking;
 mod metrics;
 mod profile;
+mod rows;
 mod split;
 mod statistics;
 mod table;
@@ -30,10 +31,11 @@ pub use capacity::capacity;
 pub use inputs::{InputBuilder, Truncation};
 pub use metrics::{CONFIDENCE, Comparison, Interval, Metric, RESAMPLES, Resamples, Targets, Undefined};
 pub use profile::{ClassCount, ColumnProfile, ColumnSummary, DataProfile, LengthCount, LetterCount, profile, profile_table};
+pub use rows::{MOST_BYTES_CHECKED, Place, RowFinding, bytes_of, check_rows};
 pub use split::{Part, Split, check_training_classes, split};
 pub use statistics::statistic;
 pub use table::{Column, Contacts, Counts, Numbers, Places, Table, TokenLabels, Values, format_of, header, structure_files};
-pub use tokenizer::{Encoding, Tokenizer, UnknownCharacter, read_vocabulary};
+pub use tokenizer::{Encoding, Limit, Tokenizer, UnknownCharacter, read_vocabulary};
 pub use write::{
     Embeddings, FilledColumns, FilledRow, FilledToken, OutputValues, PredictionColumns, prediction_columns, write_atomically,
     write_embeddings,

@@ -9,7 +9,7 @@ use arrow::datatypes::{Float32Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
 use common::{class, column, data, examples, sequence};
 use mgx_data::{
-    Batching, ColumnSummary, Embeddings, FilledColumns, FilledRow, FilledToken, InputBuilder, OutputValues, Split, Table, Tokenizer,
+    Batching, ColumnSummary, Embeddings, FilledColumns, FilledRow, FilledToken, InputBuilder, Limit, OutputValues, Split, Table, Tokenizer,
     capacity, check_training_classes, cost, evaluation_batches, prediction_columns, profile, split, write_embeddings,
 };
 use mgx_ir::graph::LengthId;
@@ -98,7 +98,7 @@ fn batches_hold_the_tokens_of_their_rows() {
     let tokenizer = Tokenizer::new(&tokenizers[0]).unwrap();
     let expected: Vec<i32> = rows
         .iter()
-        .flat_map(|row| tokenizer.encode(tables[0].column("sequence").unwrap().text(*row), Some(40), true).unwrap().ids)
+        .flat_map(|row| tokenizer.encode(tables[0].column("sequence").unwrap().text(*row), Some(Limit::first(40)), true).unwrap().ids)
         .collect();
     assert_eq!(batch.inputs["tokens"], InputData::I32(expected));
     let InputData::I32(classes) = &batch.inputs["label"] else { panic!("classes are numbers") };

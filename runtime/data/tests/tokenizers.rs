@@ -1,6 +1,6 @@
 //! Token ids are those of the public tokenizers: recorded ids of reference models, and of the `tokenizers` library for BERT.
 
-use mgx_data::Tokenizer;
+use mgx_data::{Limit, Tokenizer};
 use mgx_ir::plan::{Casing, TokenizerKind, TokenizerSpec, Unknown};
 use serde_json::Value;
 
@@ -36,7 +36,8 @@ fn ids_are_the_recorded_ones() {
         let tokenizer = Tokenizer::new(&spec(&case["tokenizer"])).unwrap();
         for expected in case["texts"].as_array().unwrap() {
             let text = expected["text"].as_str().unwrap();
-            let found = tokenizer.encode(text, case["max_length"].as_u64(), case["add_special"].as_bool().unwrap()).unwrap();
+            let found =
+                tokenizer.encode(text, case["max_length"].as_u64().map(Limit::first), case["add_special"].as_bool().unwrap()).unwrap();
             assert_eq!(found.ids, ids(&expected["ids"]), "{}: {text:?} gave {:?}", case["name"], tokenizer.tokens(&found.ids));
             let special: Vec<bool> = ids(&expected["special"]).iter().map(|mark| *mark == 1).collect();
             assert_eq!(found.special, special, "{}: {text:?}", case["name"]);
@@ -99,10 +100,23 @@ fn truncation_keeps_first_tokens_and_suffix() {
     spec.suffix = vec![3];
     let tokenizer = Tokenizer::new(&spec).unwrap();
     let mut ids = vec![7];
-    assert_eq!(tokenizer.encode_into("ACCA", Some(4), true, &mut ids), Ok(6));
+    assert_eq!(tokenizer.encode_into("ACCA", Some(Limit::first(4)), true, &mut ids), Ok(6));
     assert_eq!(ids, [7, 2, 0, 1, 3]);
-    assert_eq!(tokenizer.encode("ACCA", Some(1), true).unwrap().ids, [2, 3]);
-    assert_eq!(tokenizer.encode("ACCA", Some(3), false).unwrap().ids, [0, 1, 1]);
+    assert_eq!(tokenizer.encode("ACCA", Some(Limit::first(1)), true).unwrap().ids, [2, 3]);
+    assert_eq!(tokenizer.encode("ACCA", Some(Limit::first(3)), false).unwrap().ids, [0, 1, 1]);
+}
+
+#[test]
+fn a_window_keeps_the_middle_between_prefix_and_suffix() {
+    let mut spec = letters(&["A", "C", "G", "T", "[CLS]", "[SEP]"], Unknown::Error);
+    spec.prefix = vec![4];
+    spec.suffix = vec![5];
+    let tokenizer = Tokenizer::new(&spec).unwrap();
+    let window = |text, tokens| tokenizer.encode(text, Some(Limit { tokens, window: true }), true).unwrap().ids;
+    assert_eq!(window("ACGTA", 5), [4, 1, 2, 3, 5]);
+    assert_eq!(window("ACGTA", 6), [4, 0, 1, 2, 3, 5], "of one letter too many the last goes");
+    assert_eq!(window("ACGTA", 7), [4, 0, 1, 2, 3, 0, 5]);
+    assert_eq!(window("ACGTA", 2), [4, 5]);
 }
 
 #[test]

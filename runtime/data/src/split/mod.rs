@@ -166,6 +166,7 @@ fn by_column(table: &Table, header: &str) -> Result<Split, Diagnostic> {
                 let near = nearest(other, ["train", "valid", "validation", "test"]);
                 return Err(found.note("the parts are `train`, `valid` (or `validation`) and `test`").help(match near {
                     Some(near) => format!("did you mean `{near}`?"),
+                    None if matches!(other, "val" | "dev" | "Val" | "VAL") => "write `valid`".to_owned(),
                     None => "write the name of a part in every row".to_owned(),
                 }));
             }

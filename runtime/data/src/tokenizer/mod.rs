@@ -50,6 +50,20 @@ enum Method {
     Library(Library),
 }
 
+/// How many tokens of a text are kept, special ones included: the first, or those in the middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    pub tokens: u64,
+    pub window: bool,
+}
+
+impl Limit {
+    /// The first so many tokens.
+    pub fn first(tokens: u64) -> Self {
+        Self { tokens, window: false }
+    }
+}
+
 impl Tokenizer {
     /// Prepares a tokenizer. Of equal entries in the vocabulary the last one counts, as in BERT.
     ///
@@ -103,14 +117,14 @@ impl Tokenizer {
         self.vocabulary.len()
     }
 
-    /// Encodes a text. Of more than `max_length` tokens the first that fit are kept, and the suffix stays; prefix and suffix
+    /// Encodes a text. Of more tokens than the limit those that fit are kept, and the suffix stays; prefix and suffix
     /// (added if `add_special`) count.
     ///
     /// # Errors
     /// The first unknown character, where the specification makes that an error.
-    pub fn encode(&self, text: &str, max_length: Option<u64>, add_special: bool) -> Result<Encoding, UnknownCharacter> {
+    pub fn encode(&self, text: &str, limit: Option<Limit>, add_special: bool) -> Result<Encoding, UnknownCharacter> {
         let mut ids = Vec::with_capacity(text.len() + self.prefix.len() + self.suffix.len());
-        self.encode_into(text, max_length, add_special, &mut ids)?;
+        self.encode_into(text, limit, add_special, &mut ids)?;
         let mut special = vec![false; ids.len()];
         if add_special {
             let suffix_start = ids.len() - self.suffix.len();
@@ -124,7 +138,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As [`Tokenizer::encode`]; `ids` then ends with part of the text's tokens.
-    pub fn encode_into(&self, text: &str, max_length: Option<u64>, add_special: bool, ids: &mut Vec<i32>) -> Result<u64, UnknownCharacter> {
+    pub fn encode_into(&self, text: &str, limit: Option<Limit>, add_special: bool, ids: &mut Vec<i32>) -> Result<u64, UnknownCharacter> {
         let (prefix, suffix): (&[i32], &[i32]) = if add_special { (&self.prefix, &self.suffix) } else { (&[], &[]) };
         let added = prefix.len() + suffix.len();
         ids.extend_from_slice(prefix);
@@ -135,8 +149,14 @@ impl Tokenizer {
             Method::Library(library) => library.encode(text, ids)?,
         }
         let found = (ids.len() - start + added) as u64;
-        if let Some(max_length) = max_length {
-            ids.truncate(start.saturating_add((max_length as usize).saturating_sub(added)));
+        if let Some(limit) = limit {
+            let surplus = (ids.len() - start).saturating_sub((limit.tokens as usize).saturating_sub(added));
+            if limit.window {
+                ids.drain(start..start + surplus / 2);
+                ids.truncate(ids.len() - surplus.div_ceil(2));
+            } else {
+                ids.truncate(ids.len() - surplus);
+            }
         }
         ids.extend_from_slice(suffix);
         Ok(found)
