@@ -217,6 +217,8 @@ pub struct Checked {
     pub others: Vec<Elaborated>,
     /// The file's text as it is run: with the values from the command line, and absolute paths.
     pub resolved: String,
+    /// The user's files that it imports, by their paths from its folder, with absolute paths in them.
+    pub imported: Vec<(String, String)>,
 }
 
 impl Checked {
@@ -236,7 +238,7 @@ fn check_with<'w>(mut checker: Checker<'w>, path: &str, overrides: &[Override]) 
     let mut experiments = Vec::new();
     let (mut names, mut templates) = (Vec::new(), Vec::new());
     let (mut sweeps, mut others) = (Vec::new(), Vec::new());
-    let mut resolved = String::new();
+    let (mut resolved, mut imported) = (String::new(), Vec::new());
     if let Some(file) = file {
         let original = std::rc::Rc::clone(&checker.library.files[file].ast);
         let member = overrides::apply_overrides(&mut checker, file, overrides);
@@ -250,6 +252,7 @@ fn check_with<'w>(mut checker: Checker<'w>, path: &str, overrides: &[Override]) 
             resolved = resolve::resolved_text(checker.world, &checker.library.sources, item.span.file, &original, &as_run);
         }
         sweeps = chosen.into_iter().map(|(sweep, ..)| sweep).collect();
+        imported = resolve::imported_texts(checker.world, &checker.library, file);
         for (item, declaration) in ast.items.iter().enumerate() {
             let item = ItemRef { file, item };
             match &declaration.kind {
@@ -286,7 +289,7 @@ fn check_with<'w>(mut checker: Checker<'w>, path: &str, overrides: &[Override]) 
     }
     let record = checker.record.take();
     let (sources, diagnostics, library) = checker.finish_with_library();
-    (Checked { sources, diagnostics, experiments, names, templates, sweeps, others, resolved }, library, record)
+    (Checked { sources, diagnostics, experiments, names, templates, sweeps, others, resolved, imported }, library, record)
 }
 
 /// Evaluates one experiment of a file as it is in training (`training = true`: with dropout) or in evaluation.

@@ -4,6 +4,7 @@
 use mgx_diag::{FileId, SourceMap, Span};
 
 use super::World;
+use super::library::{Library, LoadedFile};
 use crate::syntax::ast::{Arg, Body, Experiment, Expr, ExprKind, Field, FieldKind, File, ItemKind};
 
 /// Calls whose first argument is a path.
@@ -24,6 +25,13 @@ pub fn resolved_text(world: &dyn World, sources: &SourceMap, file: FileId, origi
         }
     }
     edits.apply()
+}
+
+/// The files that the program imports, but for those of the standard library, as a folder beside its resolved text has to hold them.
+pub fn imported_texts(world: &dyn World, library: &Library<'_>, program: usize) -> Vec<(String, String)> {
+    let imported = library.files.iter().enumerate().filter(|(index, file)| *index != program && !file.is_std);
+    let resolved = |file: &LoadedFile| resolved_text(world, &library.sources, file.source, &file.written, &file.written);
+    imported.map(|(_, file)| (file.path.clone(), resolved(file))).collect()
 }
 
 struct Edits<'a> {

@@ -24,7 +24,7 @@ pub fn run(options: &FmtOptions) -> ExitCode {
             continue;
         }
         match programs(named) {
-            Ok(files) => ok &= files.iter().map(|file| one_file(file, options.check)).fold(true, |all, fine| all && fine),
+            Ok(files) => ok &= files.iter().filter(|file| !one_file(file, options.check)).count() == 0,
             Err(diagnostic) => {
                 report::print(&[diagnostic], &SourceMap::default());
                 ok = false;

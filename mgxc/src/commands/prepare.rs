@@ -23,6 +23,8 @@ pub struct Prepared {
     pub experiment: Elaborated,
     /// The program as it is run.
     pub resolved: String,
+    /// The files that it imports: paths and texts.
+    pub imported: Vec<(String, String)>,
     pub plan: Plan,
     pub data: Data,
     /// The sweep that it is a member of.
@@ -103,7 +105,7 @@ pub fn prepare(
     if !checked.is_ok() {
         return Err(ExitCode::FAILURE);
     }
-    let (sources, resolved, sweeps) = (checked.sources, checked.resolved, checked.sweeps);
+    let (sources, resolved, imported, sweeps) = (checked.sources, checked.resolved, checked.imported, checked.sweeps);
     let mut evaluation = choose(checked.experiments, &checked.names, &checked.templates, experiment, file)
         .map_err(|diagnostic| report::fail(&diagnostic, &sources))?;
     let training = if evaluation.train.is_some() && labels == Labels::Needed {
@@ -135,7 +137,7 @@ pub fn prepare(
     }
     report::print(&truncations(&data, &evaluation), &sources);
     let plan = plan::build(&evaluation, training.as_ref(), &data.capacity(evaluation.batch)).map_err(fail)?;
-    Ok(Prepared { sources, folder: world.root, hub: world.hub, experiment: evaluation, resolved, plan, data, sweep })
+    Ok(Prepared { sources, folder: world.root, hub: world.hub, experiment: evaluation, resolved, imported, plan, data, sweep })
 }
 
 /// Makes a fold the one that is tested.

@@ -80,7 +80,7 @@ pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) 
     let fits = trains && matches!(stage, None | Some(Stage::Fit));
     let weights = Some(prepared.weight_folders()?);
     let summary = prepared.summary();
-    let resolved = prepared.resolved;
+    let (resolved, imported) = (prepared.resolved, prepared.imported);
     let settings =
         Settings { folder: prepared.folder, weights, progress: ProgressMode::Auto, interrupt: Interrupt::on_signals()?, cache: cache()? };
     let mut session = Session::new(prepared.plan, prepared.data, settings)?;
@@ -99,6 +99,7 @@ pub fn run_stages(options: &RunOptions, prepared: Prepared, out: Option<&Path>) 
     let existing = options.resume || (trains && !fits && options.checkpoint.is_none());
     let run = run_folder(out, session.plan(), &resolved, existing)?;
     if !existing {
+        run.write_imports(&imported)?;
         run.write_loading(session.load_report(), session.restore_report())?;
     }
     if !fits && !existing {

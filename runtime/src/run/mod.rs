@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! runs/EXPERIMENT/1/
-//!   experiment.mgx        the program with everything resolved
+//!   experiment.mgx        the program with everything resolved, and beside it the files that it imports
 //!   plan.json             what the compiler made of it
 //!   lock.json             hashes of data and weights, seed, version
 //!   loading.json          the account of weights and of a checkpoint that it began with
@@ -112,6 +112,25 @@ impl RunFolder {
         run.write_text(PROGRAM, program)?;
         run.write_json(PLAN, plan)?;
         Ok(run)
+    }
+
+    /// Writes the files that the program imports, by their paths from its folder.
+    ///
+    /// # Errors
+    /// E0955 where a path is taken by a file of the run, or cannot be written; E0920 to E0922.
+    pub fn write_imports(&self, files: &[(String, String)]) -> Result<(), Diagnostic> {
+        for (path, text) in files {
+            let own = self.path.join(path);
+            if own.exists() {
+                let message = format!("the program imports `{path}`, and the folder of the run has a file of its own of that name");
+                return Err(Diagnostic::error("E0955", message).help("give the imported file another name"));
+            }
+            if let Some(folder) = own.parent() {
+                std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
+            }
+            self.write_text(path, text)?;
+        }
+        Ok(())
     }
 
     /// Finds the folder of a run again, to resume it or to add results to it.
