@@ -168,7 +168,15 @@ impl Checker<'_> {
                 .label(place, format!("this is {has}"))
                 .label(reader, format!("`{}` reads {reads}", applied.name))
                 .label(declared, format!("declared {has} here"))
-                .help(format!("use a backbone for {has}, or a column of {reads}")),
+                .help(match (holds, applied.reads) {
+                    (Reads::Sequence(Alphabet::Dna), Reads::Sequence(Alphabet::Rna)) => {
+                        "if it is the coding strand, `|> transcribe` makes RNA of it".to_owned()
+                    }
+                    (Reads::Sequence(Alphabet::Dna | Alphabet::Rna), Reads::Sequence(Alphabet::Protein)) => {
+                        "if it is a coding sequence, `|> translate` makes protein of it".to_owned()
+                    }
+                    _ => format!("use a backbone for {has}, or a column of {reads}"),
+                }),
         );
     }
 
@@ -193,6 +201,7 @@ impl Checker<'_> {
             for (column, span) in table.spec.columns.iter().zip(&table.column_spans) {
                 if let ColumnKind::Sequence { alphabet, length: None, .. } = &column.kind
                     && column.name == length.column
+                    && column.conversion.is_none()
                     && !columns.iter().any(|(_, _, other)| other == span)
                 {
                     columns.push((column.name.clone(), alphabet_word(*alphabet), *span));

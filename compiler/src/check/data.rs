@@ -246,7 +246,7 @@ impl Checker<'_> {
         if !matches!(kind, ColumnKind::Reals { .. } | ColumnKind::Labels { .. }) {
             self.one_header(&headers, at.map_or(field.name.span, |expr| expr.span))?;
         }
-        Some(ColumnSpec { name: field.name.text.clone(), header: headers.shown(), kind })
+        Some(ColumnSpec { name: field.name.text.clone(), header: headers.shown(), kind, conversion: None })
     }
 
     fn sequence_kind(&mut self, alphabet: Alphabet, type_name: &str, args: &[Arg], scope: &mut Scope) -> Option<ColumnKind> {

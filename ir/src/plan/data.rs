@@ -85,6 +85,53 @@ pub struct ColumnSpec {
     /// Its name in the file.
     pub header: String,
     pub kind: ColumnKind,
+    /// How it is made of the column of the file, where it is not that itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversion: Option<Conversion>,
+}
+
+/// Sequences that are made of those of a file, as it is read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Conversion {
+    /// What the file holds, and the length that it promises.
+    pub from: Alphabet,
+    pub length: Option<u64>,
+    /// One after another.
+    pub steps: Vec<ConversionStep>,
+}
+
+/// What is made of a sequence of DNA or RNA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConversionStep {
+    /// The other strand, read in its own direction.
+    ReverseComplement,
+    /// RNA, of the coding strand of DNA.
+    Transcribe,
+    /// Protein, by the standard genetic code; `drop_partial` leaves out letters after the last codon.
+    Translate { stop: StopPolicy, drop_partial: bool },
+}
+
+impl ConversionStep {
+    /// The alphabet of what is made.
+    pub fn result(self, of: Alphabet) -> Alphabet {
+        match self {
+            Self::ReverseComplement => of,
+            Self::Transcribe => Alphabet::Rna,
+            Self::Translate { .. } => Alphabet::Protein,
+        }
+    }
+}
+
+/// What a stop codon before the end of a sequence is. One at the very end is left out, unless stops are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StopPolicy {
+    Error,
+    /// The end of the protein.
+    End,
+    /// The letter `*`.
+    Keep,
 }
 
 /// Generators of random splits. `Mgx` is specified in `docs/data.md` and fixed for good; `Numpy` gives what scikit-learn-like code with

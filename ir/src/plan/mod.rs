@@ -12,9 +12,9 @@ mod train;
 
 pub use batch::{Batch, InputData, Sample};
 pub use data::{
-    AlignedPlace, AlignmentFormat, Alphabet, Casing, CellNumber, ColumnKind, ColumnSpec, CountSource, DataSpec, EmptyPolicy, FileFormat,
-    FoldSpec, FoldValid, GeneOrder, Generator, InputSource, InputSpec, LengthPolicy, LengthSpec, MASKS, MaskSpec, NeighborSpec, SplitSpec,
-    StructureSpec, TokenRange, TokenizerKind, TokenizerSpec, Unknown, WindowSpec,
+    AlignedPlace, AlignmentFormat, Alphabet, Casing, CellNumber, ColumnKind, ColumnSpec, Conversion, ConversionStep, CountSource, DataSpec,
+    EmptyPolicy, FileFormat, FoldSpec, FoldValid, GeneOrder, Generator, InputSource, InputSpec, LengthPolicy, LengthSpec, MASKS, MaskSpec,
+    NeighborSpec, SplitSpec, StopPolicy, StructureSpec, TokenRange, TokenizerKind, TokenizerSpec, Unknown, WindowSpec,
 };
 pub use frozen::{FrozenSpec, FrozenValue};
 pub use params::{AdapterSpec, FitSpec, Init, Memory, ParamSpec, Precision, Statistic, WeightsSpec};

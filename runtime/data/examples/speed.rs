@@ -53,7 +53,7 @@ fn main() {
     let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     let rows: String = (0..200_000).map(|row| format!("{}\tEI\n", &text[row * 60..row * 60 + 60])).collect();
     std::fs::write(folder.path().join("a.tsv"), format!("sequence\tlabel\n{rows}")).unwrap_or_else(|error| panic!("{error}"));
-    let column = |name: &str, kind| ColumnSpec { name: name.into(), header: name.into(), kind };
+    let column = |name: &str, kind| ColumnSpec { name: name.into(), header: name.into(), kind, conversion: None };
     let sequence = ColumnKind::Sequence { alphabet: Alphabet::Dna, length: None, empty: EmptyPolicy::Error };
     let spec = DataSpec {
         name: "a".into(),

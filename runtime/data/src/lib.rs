@@ -17,6 +17,7 @@ mod genes;
 mod inputs;
 mod masking;
 mod metrics;
+mod nucleic;
 mod profile;
 mod rows;
 mod split;

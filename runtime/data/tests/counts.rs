@@ -17,7 +17,7 @@ fn read_csv(text: &str, columns: Vec<ColumnSpec>) -> Result<Table, Diagnostic> {
 }
 
 fn counts(source: CountSource) -> ColumnSpec {
-    ColumnSpec { name: "cells".into(), header: "cell".into(), kind: ColumnKind::Counts { source, neighbors: None } }
+    ColumnSpec { name: "cells".into(), header: "cell".into(), kind: ColumnKind::Counts { source, neighbors: None }, conversion: None }
 }
 
 fn wide(genes: &[&str]) -> ColumnSpec {

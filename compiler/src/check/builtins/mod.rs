@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod checkpoint;
+mod conversions;
 mod lists;
 mod shapes;
 mod state;
@@ -66,6 +67,7 @@ pub const NAMES: &[&str] = &[
     "remember",
     "rename",
     "residues",
+    "reverse_complement",
     "round",
     "route",
     "rsqrt",
@@ -84,6 +86,8 @@ pub const NAMES: &[&str] = &[
     "training_balance",
     "training_deviation",
     "training_mean",
+    "transcribe",
+    "translate",
     "uniform",
     "windows",
 ];
@@ -128,6 +132,7 @@ pub fn signature(name: &str) -> (&'static [&'static str], usize) {
         "windows" => (&["stride", "dilation", "before", "fill"], 1),
         "mask_tokens" => (&["rate", "keep", "random"], 1),
         "noise_tokens" => (&["copies"], 1),
+        "translate" => (&["stop", "partial"], 1),
         "folder" => (&["file"], 1),
         "hub" => (&["revision", "file"], 1),
         "concat" | "steps" | "map" => (&[], usize::MAX),
@@ -233,6 +238,7 @@ fn dispatch(checker: &mut Checker<'_>, given: &mut Given<'_>, scope: &mut Scope)
             checker.noise_level(axis, given.span).map(Value::Tensor)
         }
         "mask_tokens" => mask_tokens(checker, given, scope),
+        "reverse_complement" | "transcribe" | "translate" => conversions::convert(checker, given),
         "noise_tokens" => noise_tokens(checker, given, scope),
         "size" => {
             let axis = axis_value(checker, given, 0)?;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use mgx_diag::Diagnostic;
 use mgx_ir::plan::{Alphabet, ColumnKind};
 
-use super::strands::reverse_complement;
 use super::{Place, RowFinding};
+use crate::nucleic::reverse_complement;
 use crate::split::{Part, Split};
 use crate::table::{Column, Table, Values, shown};
 
@@ -131,7 +131,8 @@ pub fn contradicting_labels(table: &Table) -> Vec<RowFinding> {
 
 /// The columns of letters that together are what a row is about.
 fn sequences(table: &Table) -> Vec<&Column> {
-    table.columns().iter().filter(|column| matches!(column.spec.kind, ColumnKind::Sequence { .. })).collect()
+    let is_own = |column: &&Column| matches!(column.spec.kind, ColumnKind::Sequence { .. }) && column.spec.conversion.is_none();
+    table.columns().iter().filter(is_own).collect()
 }
 
 fn is_nucleic(column: &Column) -> bool {

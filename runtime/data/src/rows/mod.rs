@@ -2,7 +2,6 @@
 //! several parts of the split, classes that training never sees).
 
 mod lints;
-mod strands;
 
 use std::fs;
 use std::path::Path;
@@ -104,7 +103,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("mgx-rows-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("rows.tsv"), format!("sequence\tlabel\tpart\n{rows}")).unwrap();
-        let column = |name: &str, kind| ColumnSpec { name: name.to_owned(), header: name.to_owned(), kind };
+        let column = |name: &str, kind| ColumnSpec { name: name.to_owned(), header: name.to_owned(), kind, conversion: None };
         let spec = DataSpec {
             name: "rows".to_owned(),
             path: "rows.tsv".to_owned(),

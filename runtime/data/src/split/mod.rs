@@ -210,14 +210,14 @@ mod tests {
     pub(super) fn class_column(classes: &[i32]) -> Column {
         let names = (0..=classes.iter().copied().max().unwrap_or(0)).map(|class| format!("class {class}")).collect();
         Column {
-            spec: ColumnSpec { name: "label".into(), header: "label".into(), kind: ColumnKind::Class { names } },
+            spec: ColumnSpec { name: "label".into(), header: "label".into(), kind: ColumnKind::Class { names }, conversion: None },
             values: Values::Class(Int32Array::from(classes.to_vec())),
         }
     }
 
     pub(super) fn text_column(texts: &[String]) -> Column {
         Column {
-            spec: ColumnSpec { name: "id".into(), header: "id".into(), kind: ColumnKind::Text },
+            spec: ColumnSpec { name: "id".into(), header: "id".into(), kind: ColumnKind::Text, conversion: None },
             values: Values::Text(LargeStringArray::from_iter_values(texts)),
         }
     }

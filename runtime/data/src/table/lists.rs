@@ -46,7 +46,7 @@ pub(super) fn read(spec: &ColumnSpec, raw: &mut dyn Iterator<Item = RawColumn>, 
         Numbers { width, values: lists(&text, width, &spec.header, places)? }
     } else {
         let column = |header: &String| {
-            let one = ColumnSpec { name: spec.name.clone(), header: header.clone(), kind: ColumnKind::Real };
+            let one = ColumnSpec { name: spec.name.clone(), header: header.clone(), kind: ColumnKind::Real, conversion: None };
             typed::numbers(&one, raw.next().ok_or_else(|| missing(header))?, places)
         };
         let columns: Vec<Float64Array> = headers(&spec.kind).iter().map(column).collect::<Result<_, _>>()?;

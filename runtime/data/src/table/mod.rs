@@ -6,6 +6,7 @@
 
 mod aligned;
 mod contain;
+mod conversion;
 mod counts;
 mod delimited;
 mod fasta;
@@ -221,7 +222,7 @@ impl Table {
                 }
                 kind => {
                     let values = match raw_columns.next() {
-                        Some(values) => typed::check(column, values, &raw.places)?,
+                        Some(values) => read_plain(column, values, &raw.places)?,
                         None => return Err(not_read(&column.header)),
                     };
                     match (kind, values) {
@@ -285,6 +286,15 @@ impl Table {
                 None => found,
             }
         })
+    }
+}
+
+/// Checks the values of a column, and converts those that are made of them.
+fn read_plain(column: &ColumnSpec, values: raw::RawColumn, places: &Places) -> Result<Values, Diagnostic> {
+    let Some(made) = &column.conversion else { return typed::check(column, values, places) };
+    match typed::check(&conversion::source(column, made), values, places)? {
+        Values::Text(values) => Ok(Values::Text(conversion::convert(column, made, &values, places)?)),
+        other => Ok(other),
     }
 }
 

@@ -11,7 +11,7 @@ use mgx_ir::plan::{Alphabet, ColumnKind, ColumnSpec, DataSpec, EmptyPolicy, File
 use parquet::arrow::ArrowWriter;
 
 pub fn column(name: &str, kind: ColumnKind) -> ColumnSpec {
-    ColumnSpec { name: name.into(), header: name.into(), kind }
+    ColumnSpec { name: name.into(), header: name.into(), kind, conversion: None }
 }
 
 pub fn sequence(alphabet: Alphabet) -> ColumnKind {

@@ -116,7 +116,7 @@ pub(super) fn read(
     };
     if let Some(neighbors) = neighbors {
         let mut coordinate = |header: &String| -> Result<Float64Array, Diagnostic> {
-            let column = ColumnSpec { name: header.clone(), header: header.clone(), kind: ColumnKind::Real };
+            let column = ColumnSpec { name: header.clone(), header: header.clone(), kind: ColumnKind::Real, conversion: None };
             let raw = raw.next().ok_or_else(|| Diagnostic::error("E0512", format!("the column `{header}` was not read")))?;
             match typed::check(&column, raw, table.places)? {
                 Values::Real(values) => Ok(values),
