@@ -67,11 +67,12 @@ impl Formatter<'_> {
         }
     }
 
-    /// `data splice = table("splice.tsv") { fields }`, `experiment splice_sites { fields }`.
+    /// `data splice = table("splice.tsv") { fields }`, `experiment longer(epochs: int = 50) = splice_sites(lr = 1e-3) with { fields }`.
     fn plain_item(&mut self, node: &Node) -> Doc {
         let mut docs = Vec::new();
         for (at, part) in parts(node).enumerate() {
-            if at > 0 && !self.is(part, ":") {
+            let is_params = matches!(part, Part::Node(node) if node.kind == Rule::params);
+            if at > 0 && !is_params {
                 docs.push(Doc::text(" "));
             }
             docs.push(self.part_or_body(part));
@@ -101,6 +102,18 @@ impl Formatter<'_> {
             docs.push(doc);
         }
         Doc::group(Doc::concat(docs))
+    }
+
+    /// `= splice_sites(lr = 1e-3)`
+    pub(super) fn base(&mut self, node: &Node) -> Doc {
+        let mut docs = Vec::new();
+        for (at, part) in parts(node).enumerate() {
+            if at == 1 {
+                docs.push(Doc::text(" "));
+            }
+            docs.push(self.part(part));
+        }
+        Doc::concat(docs)
     }
 
     fn part_or_body(&mut self, part: Part<'_>) -> Doc {

@@ -160,6 +160,7 @@ impl<'a> Formatter<'a> {
             Rule::axes | Rule::type_args | Rule::list_type | Rule::index => self.bracketed(node, false),
             Rule::let_names if node.tokens().count() > 1 => self.bracketed(node, false),
             Rule::repeat => self.repeat(node),
+            Rule::base => self.base(node),
             Rule::type_expr | Rule::named_type | Rule::type_arg | Rule::operand | Rule::access | Rule::pattern => self.joined(node),
             _ => self.spaced(node, None),
         }
