@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod format;
+pub mod pages;
 pub mod passes;
 pub mod plan;
 mod stdlib;

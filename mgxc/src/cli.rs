@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mgx_compiler::check::Override;
 
+use crate::commands::list::Listing;
+
 /// Checks, plans and runs experiments on biological foundation models.
 #[derive(Debug, Parser)]
 #[command(name = "mgxc", version, about)]
@@ -25,6 +27,10 @@ pub enum Command {
     Report(ReportOptions),
     /// Writes files in the one style of mgx
     Fmt(FmtOptions),
+    /// Lists what the standard library and the language have
+    List(ListOptions),
+    /// Shows a name of the standard library or the language, as in `mgxc doc adamw` or `mgxc doc lora.rank`
+    Doc(DocOptions),
     /// Explains a code, as in `mgxc explain E0401`
     Explain(ExplainOptions),
     /// Answers an editor: a language server over standard input and output
@@ -135,6 +141,24 @@ pub struct FmtOptions {
     /// Write nothing; list the files that are not formatted
     #[arg(long)]
     pub check: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ListOptions {
+    /// Names of this kind alone
+    pub what: Option<Listing>,
+    /// Write the names as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DocOptions {
+    /// A name, std::path::name, name.option, block.setting, or a code
+    pub name: String,
+    /// Write the pages as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

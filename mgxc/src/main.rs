@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         cli::Command::Run(options) => commands::run::run(&options),
         cli::Command::Report(options) => commands::report::run(&options),
         cli::Command::Fmt(options) => commands::fmt::run(&options),
+        cli::Command::List(options) => commands::list::run(&options),
+        cli::Command::Doc(options) => commands::doc::run(&options),
         cli::Command::Explain(options) => commands::explain::run(&options),
         cli::Command::Lsp(_) => lsp::run(),
     }

@@ -45,11 +45,22 @@ pub fn fail(diagnostic: &Diagnostic, sources: &SourceMap) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The version of what `--json` writes: it grows when something that was there changes its meaning or goes. New keys may come at any time.
+const JSON_VERSION: u32 = 1;
+
+/// Prints an object as a line of JSON to standard output, with the version of its form.
+pub fn json(mut object: serde_json::Value) {
+    if let Some(keys) = object.as_object_mut() {
+        keys.insert("version".to_owned(), JSON_VERSION.into());
+    }
+    line(format_args!("{object}"));
+}
+
 /// Prints findings as JSON lines to standard output.
 pub fn print_json(diagnostics: &[Diagnostic], sources: &SourceMap) {
     for diagnostic in diagnostics {
-        match serde_json::to_string(&diagnostic.to_data(sources)) {
-            Ok(line) => self::line(format_args!("{line}")),
+        match serde_json::to_value(diagnostic.to_data(sources)) {
+            Ok(object) => json(object),
             Err(error) => note(format_args!("cannot write a finding as JSON: {error}")),
         }
     }

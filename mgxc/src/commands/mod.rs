@@ -1,9 +1,11 @@
 //! The commands.
 
 pub mod check;
+pub mod doc;
 pub mod explain;
 pub mod fmt;
 pub mod folds;
+pub mod list;
 pub mod plan;
 pub mod prepare;
 pub mod report;

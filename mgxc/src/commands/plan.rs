@@ -19,8 +19,7 @@ pub fn run(options: &PlanOptions) -> ExitCode {
     };
     let summary = prepared.summary();
     if options.json {
-        let data = serde_json::json!({ "summary": summary, "plan": prepared.plan });
-        report::line(format_args!("{data}"));
+        report::json(serde_json::json!({ "summary": summary, "plan": prepared.plan }));
     } else {
         report::line(format_args!("{}", summary.to_string().trim_end()));
         if let Some(sweep) = prepared.sweep.filter(|_| options.member.is_none()) {
