@@ -174,10 +174,11 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         // The distance is at least the difference in length; this also keeps names without end from taking time without end.
         .filter(|candidate| length <= MOST_LETTERS && candidate.chars().count().abs_diff(length) <= allowed)
-        .map(|candidate| (edit_distance(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= allowed && *distance < length && !candidate.is_empty())
+        // Of names that are equally near, one that begins alike: few mistakes are in the first letter.
+        .map(|candidate| (edit_distance(name, candidate), candidate.chars().next() != name.chars().next(), candidate))
+        .filter(|(distance, _, candidate)| *distance <= allowed && *distance < length && !candidate.is_empty())
         .min()
-        .map(|(_, candidate)| candidate)
+        .map(|(.., candidate)| candidate)
 }
 
 fn edit_distance(a: &str, b: &str) -> usize {
@@ -212,6 +213,7 @@ mod tests {
         let names = ["dropout", "hidden", "outputs"];
         assert_eq!(nearest("droput", names), Some("dropout"));
         assert_eq!(nearest("hiddne", names), Some("hidden"));
+        assert_eq!(nearest("rat", ["at", "rate"]), Some("rate"));
         assert_eq!(nearest("lr", names), None);
         assert_eq!(nearest("x", ["y", "z"]), None, "not a letter of it is right");
     }
