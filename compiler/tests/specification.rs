@@ -324,3 +324,20 @@ fn tables_name_everything_of_the_library_that_experiments_use() {
         assert!(missing.is_empty(), "the chapter `{title}` does not name {missing:?}");
     }
 }
+
+#[test]
+fn every_word_is_described_beside_its_example() {
+    let page = page("language.md");
+    let prose: String = page.split("\n```").step_by(2).collect();
+    let quoted: BTreeSet<&str> =
+        prose.split('`').skip(1).step_by(2).flat_map(|code| code.split(|c: char| !c.is_alphanumeric() && c != '_')).collect();
+    let words = words();
+    let mut missing: BTreeSet<String> = BTreeSet::new();
+    for (place, own) in words.fields.iter().chain(&words.options).chain(&words.choices) {
+        missing.extend(own.iter().filter(|word| !quoted.contains(**word)).map(|word| format!("{word} of {place}")));
+    }
+    for own in [&words.types, &words.tensor_types, &words.columns, &words.sources, &words.metrics, &words.constants, &words.functions] {
+        missing.extend(own.iter().filter(|word| !quoted.contains(**word)).map(|word| (*word).to_owned()));
+    }
+    assert!(missing.is_empty(), "not described in docs/language.md: {missing:?}");
+}
