@@ -161,8 +161,10 @@ impl<'w> Library<'w> {
                     self.lose(file, wanted);
                     continue;
                 };
-                let names = &self.files[target].names;
-                names.get(&wanted.name.text).copied().ok_or_else(|| names.keys().cloned().collect())
+                // What a file imports is for itself.
+                let declared = || self.files[target].names.iter().filter(|(_, item)| item.file == target);
+                let found = declared().find(|(name, _)| **name == wanted.name.text).map(|(_, item)| *item);
+                found.ok_or_else(|| declared().map(|(name, _)| name.clone()).collect())
             };
             let target = match target {
                 Ok(target) => target,
@@ -213,7 +215,7 @@ impl<'w> Library<'w> {
     fn find_std(&mut self, path: &[&str], name: &str) -> Option<ItemRef> {
         let joined = path.join("::");
         if let Some(file) = self.load_std(&joined)
-            && let Some(item) = self.files[file].names.get(name)
+            && let Some(item) = self.files[file].names.get(name).filter(|item| item.file == file)
         {
             return Some(*item);
         }
