@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use mgx_compiler::check::Override;
 
 use crate::commands::list::Listing;
+use crate::report::Color;
 
 /// Checks, plans and runs experiments on biological foundation models.
 #[derive(Debug, Parser)]
@@ -13,6 +14,9 @@ use crate::commands::list::Listing;
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
+    /// When output is in colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
 }
 
 #[derive(Debug, Subcommand)]
@@ -33,6 +37,10 @@ pub enum Command {
     Doc(DocOptions),
     /// Explains a code, as in `mgxc explain E0401`
     Explain(ExplainOptions),
+    /// Makes a folder with an experiment and its data, to begin with
+    New(NewOptions),
+    /// Prints a script that completes commands and options in a shell
+    Completions(CompletionsOptions),
     /// Answers an editor: a language server over standard input and output
     Lsp(LspOptions),
 }
@@ -159,6 +167,19 @@ pub struct DocOptions {
     /// Write the pages as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct NewOptions {
+    /// The folder, which is new or empty
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsOptions {
+    /// The shell, as in `mgxc completions bash > ~/.local/share/bash-completion/completions/mgxc`
+    pub shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod hub;
 mod lsp;
+mod prose;
 mod report;
 mod world;
 
@@ -16,6 +17,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
+    report::set_color(arguments.color);
     match arguments.command {
         cli::Command::Check(options) => commands::check::run(&options),
         cli::Command::Plan(options) => commands::plan::run(&options),
@@ -25,6 +27,8 @@ fn main() -> ExitCode {
         cli::Command::List(options) => commands::list::run(&options),
         cli::Command::Doc(options) => commands::doc::run(&options),
         cli::Command::Explain(options) => commands::explain::run(&options),
+        cli::Command::New(options) => commands::new::run(&options),
+        cli::Command::Completions(options) => commands::completions::run(&options),
         cli::Command::Lsp(_) => lsp::run(),
     }
 }

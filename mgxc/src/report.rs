@@ -3,12 +3,52 @@
 use std::fmt::Arguments;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
+use clap::ValueEnum;
 use mgx_diag::{Diagnostic, SourceMap};
 
-/// Prints findings to standard error, in colour on a terminal.
+use crate::prose;
+
+/// When output is in colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+static COLOR: OnceLock<Color> = OnceLock::new();
+
+/// Decides on colour for the rest of the process; the first call counts.
+pub fn set_color(color: Color) {
+    let _ = COLOR.set(color);
+}
+
+/// Is output to a stream in colour?
+fn is_coloured(is_terminal: bool) -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    match COLOR.get().copied().unwrap_or_default() {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => is_terminal && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb"),
+    }
+}
+
+/// Prints a page of Markdown to standard output: as it is, or where there is colour without its markup.
+pub fn page(page: &str) {
+    if is_coloured(std::io::stdout().is_terminal()) {
+        text(&prose::terminal(page));
+    } else {
+        line(format_args!("{}", page.trim_end()));
+    }
+}
+
+/// Prints findings to standard error, in colour where it is wanted.
 pub fn print(diagnostics: &[Diagnostic], sources: &SourceMap) {
-    let text = mgx_diag::render(diagnostics, sources, std::io::stderr().is_terminal());
+    let text = mgx_diag::render(diagnostics, sources, is_coloured(std::io::stderr().is_terminal()));
     if !text.is_empty() {
         note(format_args!("{}", text.trim_end_matches('\n')));
     }

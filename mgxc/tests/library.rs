@@ -70,3 +70,33 @@ fn json_has_a_version() {
     let page: serde_json::Value = serde_json::from_str(&lines[0]).expect("an object");
     assert_eq!(page["pages"][0]["options"][0], serde_json::json!({ "name": "lr", "type": "float", "default": null, "doc": null }));
 }
+
+#[test]
+fn colour_is_given_where_it_is_asked_for() {
+    let escape = '\u{1b}';
+    assert!(!printed(&["explain", "E0401"]).contains(escape), "not on a terminal");
+    let shown = printed(&["--color", "always", "explain", "E0401"]);
+    assert!(shown.contains(escape) && !shown.contains("```") && shown.contains("    module Net {"), "{shown}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.mgx");
+    std::fs::write(&file, "experiment a { task = b }\n").expect("a file");
+    let name = file.to_string_lossy().into_owned();
+    let said = |args: &[&str]| String::from_utf8_lossy(&mgxc(args).stderr).into_owned();
+    assert!(said(&["check", &name, "--color", "always"]).contains(escape));
+    assert!(!said(&["check", &name]).contains(escape));
+    assert!(!said(&["check", &name, "--color=never"]).contains(escape));
+}
+
+#[test]
+fn shells_complete_commands() {
+    for (shell, part) in [
+        ("bash", "complete -F _mgxc"),
+        ("zsh", "#compdef mgxc"),
+        ("fish", "complete -c mgxc"),
+        ("elvish", "edit:completion"),
+        ("powershell", "Register-ArgumentCompleter"),
+    ] {
+        let script = printed(&["completions", shell]);
+        assert!(script.contains(part) && script.contains("explain"), "{shell}: {script}");
+    }
+}

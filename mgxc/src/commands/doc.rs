@@ -6,10 +6,8 @@ use mgx_compiler::pages::{Entry, Page, PageKind, count_parameters, library_pages
 use serde_json::json;
 
 use crate::cli::DocOptions;
+use crate::prose::{WIDTH, wrapped};
 use crate::report;
-
-/// How wide a line of text is at most, in characters.
-const WIDTH: usize = 100;
 
 /// Shows what is known about a name.
 pub fn run(options: &DocOptions) -> ExitCode {
@@ -40,7 +38,7 @@ fn code(options: &DocOptions, page: &str) -> ExitCode {
     if options.json {
         report::json(json!({ "code": options.name.to_uppercase(), "page": page }));
     } else {
-        report::line(format_args!("{}", page.trim_end()));
+        report::page(page);
     }
     ExitCode::SUCCESS
 }
@@ -116,27 +114,6 @@ fn entries(out: &mut String, title: &str, entries: &[Entry]) {
             out.push_str(&wrapped(doc, "      "));
         }
     }
-}
-
-/// Lines of at most [`WIDTH`] characters where there are blanks to break them at; the second and later ones two further right for code.
-fn wrapped(text: &str, indent: &str) -> String {
-    let mut out = String::new();
-    let mut line = indent.to_owned();
-    for word in text.split_whitespace() {
-        if line.trim().is_empty() || line.chars().count() + 1 + word.chars().count() <= WIDTH {
-            if !line.trim().is_empty() {
-                line.push(' ');
-            }
-        } else {
-            out.push_str(line.trim_end());
-            out.push('\n');
-            line = indent.to_owned();
-        }
-        line.push_str(word);
-    }
-    out.push_str(line.trim_end());
-    out.push('\n');
-    out
 }
 
 /// 7409600 as 7,409,600.

@@ -16,7 +16,7 @@ pub fn run(options: &ExplainOptions) -> ExitCode {
     };
     match mgx_diag::explain(code) {
         Some(page) => {
-            report::line(format_args!("{}", page.trim_end()));
+            report::page(page);
             ExitCode::SUCCESS
         }
         None => {
