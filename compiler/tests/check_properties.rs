@@ -35,7 +35,11 @@ fn changed_programs_are_checked_without_fail() {
 
 /// The codes of a program, found in a thread with a small stack.
 fn codes(text: String) -> Vec<&'static str> {
-    let work = move || check(&Everywhere(text), MAIN, &[]).diagnostics.iter().map(|diagnostic| diagnostic.code.0).collect();
+    let work = move || {
+        let found = check(&Everywhere(text), MAIN, &[]).diagnostics;
+        // All programs here import the same names.
+        found.iter().map(|diagnostic| diagnostic.code.0).filter(|code| *code != "W0201").collect()
+    };
     let thread = std::thread::Builder::new().stack_size(1600 << 10).spawn(work).expect("a thread can be started");
     thread.join().expect("checking does not panic")
 }

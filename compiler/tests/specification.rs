@@ -48,6 +48,8 @@ fn programs_are_as_they_say() {
         } else {
             read(&block.text)
         };
+        // An example of a word need not make use of it.
+        let found: Vec<Diagnostic> = found.into_iter().filter(|diagnostic| !diagnostic.code.0.starts_with("W02")).collect();
         let codes: BTreeSet<&str> = found.iter().map(|diagnostic| diagnostic.code.0).collect();
         if codes != block.words.get("error").map(String::as_str).into_iter().collect() {
             wrong.push_str(&format!("found {codes:?} in\n{}\n{}\n", block.text, render(&found, &sources, false)));

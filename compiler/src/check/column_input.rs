@@ -170,10 +170,10 @@ impl Checker<'_> {
                 .label(declared, format!("declared {has} here"))
                 .help(match (holds, applied.reads) {
                     (Reads::Sequence(Alphabet::Dna), Reads::Sequence(Alphabet::Rna)) => {
-                        "if it is the coding strand, `|> transcribe` makes RNA of it".to_owned()
+                        "use a backbone for DNA, or make RNA of the coding strand: `|> transcribe`".to_owned()
                     }
                     (Reads::Sequence(Alphabet::Dna | Alphabet::Rna), Reads::Sequence(Alphabet::Protein)) => {
-                        "if it is a coding sequence, `|> translate` makes protein of it".to_owned()
+                        format!("use a backbone for {has}, or make protein of a coding sequence: `|> translate`")
                     }
                     _ => format!("use a backbone for {has}, or a column of {reads}"),
                 }),

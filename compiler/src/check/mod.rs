@@ -55,6 +55,7 @@ mod tokenizer_file;
 mod trace;
 mod tuning;
 mod unfreezing;
+mod unused;
 mod value;
 mod words;
 mod world;
@@ -284,6 +285,9 @@ fn check_with<'w>(mut checker: Checker<'w>, path: &str, overrides: &[Override]) 
                 ItemKind::Tokenizer(_) => {}
             }
             checker.end_notes();
+        }
+        if checker.errors() == 0 {
+            checker.report_unused(&original);
         }
         checker.check_rows();
     }

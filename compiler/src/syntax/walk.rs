@@ -104,7 +104,8 @@ pub fn function<'a>(function: &'a Function, visit: &mut dyn FnMut(&'a Expr)) {
     expr(&function.body, visit);
 }
 
-fn member<'a>(member: &'a Member, visit: &mut dyn FnMut(&'a Expr)) {
+/// Visits the expressions of a member of a module.
+pub fn member<'a>(member: &'a Member, visit: &mut dyn FnMut(&'a Expr)) {
     match &member.kind {
         MemberKind::Let(value) | MemberKind::Output(value) | MemberKind::Metric(value) => expr(value, visit),
         MemberKind::Param { ty, init, condition, at } => {
