@@ -89,7 +89,8 @@ pub fn fact_of<'a>(program: &Program<'a>, name: &Occurrence) -> Option<&'a Fact>
     // `base.name` is an expression that ends with the name, and `name(…)` one that begins with it.
     let own = facts.iter().filter(|(span, _)| span.file == name.span.file);
     let around = own.filter(|(span, _)| {
-        (span.end == name.span.end && span.start < name.span.start) || (span.start == name.span.start && is_called(program, name.span))
+        (span.end == name.span.end && span.start < name.span.start)
+            || (span.start == name.span.start && span.end > name.span.end && is_called(program, name.span))
     });
     around.min_by_key(|(span, _)| span.end - span.start).map(|(_, fact)| fact)
 }

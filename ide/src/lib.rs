@@ -25,7 +25,7 @@ pub use inlay::{Inlay, inlays};
 pub use names::{NameKind, Occurrence, Target, declaration, occurrences};
 pub use signature::{Signature, signature};
 pub use symbols::{Symbol, SymbolKind, symbols};
-pub use usage::{NoRename, can_rename, name_at, uses};
+pub use usage::{NoRename, can_rename, name_at, stored_here, uses};
 
 use mgx_compiler::check::Analysis;
 use mgx_compiler::syntax::ast;

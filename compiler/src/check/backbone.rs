@@ -237,7 +237,7 @@ impl Checker<'_> {
                 emission.network = Some(self.experiment.networks.len() - 1);
             }
         }
-        self.note_part(pending.span, &name);
+        self.note_part(pending.span, &name, pending.item);
         self.tuning = self.tuning_of(pending, &name);
         let outer_trainable = std::mem::replace(&mut self.trainable, !flag("frozen") && pending.rewrites.is_empty());
         let instance = self.instantiate(&network, &name, "", Vec::new(), false);

@@ -332,7 +332,7 @@ impl Checker<'_> {
                 let instance = self.instantiate(&placed, &name, "", Vec::new(), false);
                 self.trainable = outer_trainable;
                 let Some(instance) = instance else { return Value::Error };
-                self.note_part(pending.span, &name);
+                self.note_part(pending.span, &name, pending.item);
                 *pending.instance.borrow_mut() = Some(Rc::clone(&instance));
                 instance
             }

@@ -55,7 +55,7 @@ pub struct PartSize {
 pub struct Record {
     noted: HashMap<Span, Noted>,
     /// The paths of parts in the network at hand, by the calls that made them.
-    parts: HashMap<Span, String>,
+    parts: HashMap<Span, (String, ItemRef)>,
     sizes: HashMap<Span, PartSize>,
     pub facts: BTreeMap<Span, Fact>,
     /// Which of them are for good: of an experiment that others are made from, what it is itself.
@@ -81,16 +81,16 @@ impl Checker<'_> {
     }
 
     /// Notes that a call has become a part of the network.
-    pub fn note_part(&mut self, span: Span, path: &str) {
+    pub fn note_part(&mut self, span: Span, path: &str, item: ItemRef) {
         if let Some(record) = self.record.as_mut() {
-            record.parts.insert(span, path.to_owned());
+            record.parts.insert(span, (path.to_owned(), item));
         }
     }
 
     /// Counts the numbers of the parts of a network that is complete, or as far as it came.
     pub fn note_sizes(&mut self, emission: &Emission) {
         let Some(record) = self.record.as_mut() else { return };
-        for (span, path) in &record.parts {
+        for (span, (path, _)) in &record.parts {
             let own =
                 emission.params.iter().filter(|param| param.path.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('.')));
             let mut size = PartSize { parameters: 0, trained: 0 };
@@ -115,7 +115,13 @@ impl Checker<'_> {
                 }
             }
         }
-        record.parts.clear();
+        // What is called at the end of a pipe is no expression of its own.
+        for (span, (_, item)) in std::mem::take(&mut record.parts) {
+            if record.settled.insert(span) && !record.facts.contains_key(&span) {
+                let (shown, size) = (self.library.item(item).name.text.clone(), record.sizes.get(&span).copied());
+                record.facts.insert(span, Fact { kind: FactKind::Part, shown, item: Some(item), members: Vec::new(), size });
+            }
+        }
         record.sizes.clear();
         self.record = Some(record);
     }

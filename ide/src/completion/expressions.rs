@@ -169,8 +169,14 @@ impl Place<'_, '_> {
             _ => {}
         }
         let Some(item) = self.callee(callee) else { return self.expressions() };
+        let in_list = matches!(self.cursor.frames.last(), Some(crate::cursor::Frame::List));
         if ["targets", "save", "frozen"].contains(&option) {
-            return self.stored_parts(item, option);
+            let mut found = self.stored_parts(item, option, in_list);
+            if option == "frozen" && !in_list {
+                found.iter_mut().for_each(|completion| completion.rank = 1);
+                found.extend(chosen(&["true", "false"]));
+            }
+            return found;
         }
         if option == "weights" {
             return calls(&["folder", "hub"]);
@@ -198,7 +204,7 @@ impl Place<'_, '_> {
     }
 
     /// Parts of the network at hand by their stored names: for a rewrite, those that it can change.
-    fn stored_parts(&self, callee: ItemRef, option: &str) -> Vec<Completion> {
+    fn stored_parts(&self, callee: ItemRef, option: &str, in_list: bool) -> Vec<Completion> {
         let of = match &self.program.analysis.item(callee).kind {
             ItemKind::Module(module) => module.of.as_ref().and_then(|of| self.program.analysis.lookup(callee.file, &of.text)),
             _ => None,
@@ -210,7 +216,6 @@ impl Place<'_, '_> {
         let Some(backbone) = self.cursor.statement.iter().rev().find_map(|name| is_backbone(name)) else { return Vec::new() };
         let names = part_names(self.program, backbone, if option == "targets" { of } else { None });
         let mut found: Vec<Completion> = names.iter().map(|name| Completion::new(name, NameKind::Choice, 0)).collect();
-        let in_list = matches!(self.cursor.frames.last(), Some(crate::cursor::Frame::List));
         if !in_list {
             found.iter_mut().for_each(|completion| completion.insert = format!("[{}$0]", completion.label));
             if option == "targets" {

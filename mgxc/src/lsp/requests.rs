@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use lsp_server::{ErrorCode, Request, Response};
 use lsp_types::request::{
-    CodeActionRequest, Completion, DocumentHighlightRequest, DocumentSymbolRequest, FoldingRangeRequest, GotoDefinition, HoverRequest,
-    InlayHintRequest, PrepareRenameRequest, References, Rename, Request as LspRequest, SemanticTokensFullRequest, SignatureHelpRequest,
-    WorkspaceSymbolRequest,
+    CodeActionRequest, Completion, DocumentHighlightRequest, DocumentSymbolRequest, FoldingRangeRequest, Formatting, GotoDefinition,
+    HoverRequest, InlayHintRequest, PrepareRenameRequest, References, Rename, Request as LspRequest, SemanticTokensFullRequest,
+    SignatureHelpRequest, WorkspaceSymbolRequest,
 };
 use lsp_types::*;
 use mgx_compiler::check::Analysis;
@@ -19,6 +19,7 @@ use super::server::Session;
 
 mod actions;
 mod completion;
+mod formatting;
 mod navigation;
 mod outline;
 mod renaming;
@@ -64,6 +65,7 @@ pub fn capabilities(encoding: Encoding) -> ServerCapabilities {
         })),
         folding_range_provider: Some(FoldingRangeProviderCapability::Simple(true)),
         semantic_tokens_provider: Some(tokens::options().into()),
+        document_formatting_provider: Some(OneOf::Left(true)),
         inlay_hint_provider: Some(OneOf::Left(true)),
         ..ServerCapabilities::default()
     }
@@ -85,6 +87,7 @@ pub fn dispatch(session: &mut Session, request: Request) -> Response {
         FoldingRangeRequest::METHOD => answer::<FoldingRangeRequest>(session, request, outline::folds),
         SemanticTokensFullRequest::METHOD => answer::<SemanticTokensFullRequest>(session, request, tokens::full),
         InlayHintRequest::METHOD => answer::<InlayHintRequest>(session, request, tokens::inlays),
+        Formatting::METHOD => answer::<Formatting>(session, request, formatting::formatting),
         CodeActionRequest::METHOD => answer::<CodeActionRequest>(session, request, actions::actions),
         _ => Err(Response::new_err(request.id, ErrorCode::MethodNotFound as i32, format!("there is no request `{}`", request.method))),
     };

@@ -19,7 +19,7 @@ use super::convert;
 use super::documents::{Document, Documents};
 use super::library::LibraryFolder;
 use super::requests;
-use super::world::{HeaderCache, Open};
+use super::world::{Open, TableCache};
 
 /// What the server knows.
 pub struct Session {
@@ -30,7 +30,7 @@ pub struct Session {
     pub library: LibraryFolder,
     /// Folders that the editor has open.
     pub folders: Vec<PathBuf>,
-    pub headers: HeaderCache,
+    pub tables: TableCache,
     /// Of open files, as long as nothing changes that they depend on.
     analyses: RefCell<HashMap<PathBuf, Rc<Analysis>>>,
     /// Open files whose findings are to be reported.
@@ -113,7 +113,7 @@ impl Session {
             documents: Documents::default(),
             library: LibraryFolder::new(),
             folders: folders.collect(),
-            headers: HeaderCache::default(),
+            tables: TableCache::default(),
             analyses: RefCell::default(),
             stale: BTreeSet::new(),
             shown: BTreeMap::new(),
@@ -125,7 +125,7 @@ impl Session {
         if let Some(known) = self.analyses.borrow().get(path) {
             return Rc::clone(known);
         }
-        let (world, name) = Open::of(path, &self.documents, &self.headers);
+        let (world, name) = Open::of(path, &self.documents, &self.tables);
         let analysis = Rc::new(analyze(&world, &name));
         self.analyses.borrow_mut().insert(path.to_owned(), Rc::clone(&analysis));
         analysis

@@ -1,5 +1,7 @@
 //! A client of the language server that speaks to the built binary over pipes.
 
+pub mod answers;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -14,6 +16,8 @@ pub struct Server {
     next_id: i64,
     /// Findings by the URI they were last reported for, with the number of reports.
     pub reported: std::collections::BTreeMap<String, (Value, usize)>,
+    /// The versions that findings were last reported for.
+    versions: std::collections::BTreeMap<String, i64>,
     /// What the server logged.
     pub logged: Vec<String>,
 }
@@ -45,7 +49,15 @@ impl Server {
             .spawn()
             .expect("the binary starts");
         let (input, output) = (child.stdin.take().expect("a pipe"), BufReader::new(child.stdout.take().expect("a pipe")));
-        let mut server = Self { child, input, output, next_id: 0, reported: std::collections::BTreeMap::new(), logged: Vec::new() };
+        let mut server = Self {
+            child,
+            input,
+            output,
+            next_id: 0,
+            reported: std::collections::BTreeMap::new(),
+            versions: std::collections::BTreeMap::new(),
+            logged: Vec::new(),
+        };
         let root = uri(folder);
         let params = json!({ "processId": null, "rootUri": root, "capabilities": capabilities,
             "workspaceFolders": [{ "uri": root, "name": "folder" }] });
@@ -94,6 +106,9 @@ impl Server {
         match message["method"].as_str() {
             Some("textDocument/publishDiagnostics") => {
                 let uri = message["params"]["uri"].as_str().expect("a URI").to_owned();
+                if let Some(version) = message["params"]["version"].as_i64() {
+                    self.versions.insert(uri.clone(), version);
+                }
                 let count = self.reported.get(&uri).map_or(0, |(_, count)| *count);
                 self.reported.insert(uri, (message["params"]["diagnostics"].clone(), count + 1));
             }
@@ -142,6 +157,16 @@ impl Server {
                 return found.clone();
             }
         }
+    }
+
+    /// Waits until findings are reported for a version of a file; gives them.
+    pub fn last_findings(&mut self, path: &Path, version: i64) -> Value {
+        let uri = uri(path);
+        while self.versions.get(&uri).is_none_or(|reported| *reported < version) {
+            let message = self.receive();
+            self.note(&message);
+        }
+        self.reported[&uri].0.clone()
     }
 
     /// Ends as an editor does; did the server end well?

@@ -30,7 +30,7 @@ fn kind(kind: NameKind) -> CompletionItemKind {
 
 pub fn completion(session: &Session, params: CompletionParams) -> Answer<Option<CompletionResponse>> {
     let Some((opened, offset)) = place(session, &params.text_document_position) else { return Ok(None) };
-    let (world, _) = Open::of(&opened.path, &session.documents, &session.headers);
+    let (world, _) = Open::of(&opened.path, &session.documents, &session.tables);
     let headers = |path: &str| world.header_of(path);
     let (word, found) = completions(&opened.program(), offset, &headers);
     let range = opened.range(session, word);

@@ -41,7 +41,10 @@ pub fn rename(session: &Session, params: RenameParams) -> Answer<Option<Workspac
         // Where an import gives it another name, the places that use that one stay as they are.
         let same =
             places.iter().filter(|place| file.program().slice(place.span) == old && place.alias.is_none_or(|alias| alias == declared));
-        let edits: Vec<TextEdit> = same.map(|place| TextEdit::new(file.range(session, place.span), name.to_owned())).collect();
+        let mut edits: Vec<TextEdit> = same.map(|place| TextEdit::new(file.range(session, place.span), name.to_owned())).collect();
+        if let Some(end) = mgx_ide::stored_here(&file.program(), &places) {
+            edits.push(TextEdit::new(file.range(session, end), format!(" at \"{old}\"")));
+        }
         if let Some(uri) = session.uri(&file.path) {
             changes.insert(uri, edits);
         }
