@@ -141,7 +141,7 @@ function session(name, body) {
 
 session('says what it offers', async (_, { capabilities, serverInfo }) => {
   assert.match(serverInfo?.name ?? '', /mgx/);
-  for (const name of ['textDocumentSync', 'hoverProvider', 'completionProvider', 'definitionProvider', 'codeActionProvider']) {
+  for (const name of ['textDocumentSync', 'hoverProvider', 'completionProvider', 'definitionProvider', 'codeActionProvider', 'documentFormattingProvider', 'renameProvider', 'semanticTokensProvider', 'inlayHintProvider']) {
     assert.ok(capabilities[name], `${name} is missing`);
   }
 });
@@ -213,3 +213,44 @@ session('a finding with a fix is mended by its quick fix', async (own) => {
   assert.equal(own.covered(edits[0].range), 'epoch');
   assert.equal(edits[0].newText, 'epochs');
 });
+
+session('formatting is that of mgxc fmt', async (own) => {
+  await own.open(PROGRAM.replace('label:    class', 'label:class').replace('    epochs    = 2', '  epochs=2'));
+  await own.found(1);
+  const edits = await own.connection.sendRequest(protocol.DocumentFormattingRequest.type, { textDocument: { uri: own.uri }, options: { tabSize: 2, insertSpaces: true } });
+  assert.equal(applied(own.text, edits), PROGRAM);
+});
+
+session('a name is renamed wherever it stands', async (own) => {
+  await own.open(PROGRAM);
+  await own.found(1);
+  const { changes, documentChanges } = await own.ask(protocol.RenameRequest, own.at('splice =', 2), { newName: 'junctions' });
+  const edits = changes?.[own.uri] ?? documentChanges[0].edits;
+  assert.equal(applied(own.text, edits), PROGRAM.replace('data splice', 'data junctions').replaceAll('splice.sequence', 'junctions.sequence').replaceAll('splice.label', 'junctions.label'));
+});
+
+session('colours by meaning use scopes that the editor knows', async (own, { capabilities }) => {
+  await own.open(PROGRAM);
+  await own.found(1);
+  const { data } = await own.connection.sendRequest(protocol.SemanticTokensRequest.type, { textDocument: { uri: own.uri } });
+  const { tokenTypes } = capabilities.semanticTokensProvider.legend;
+  const standard = Object.values(protocol.SemanticTokenTypes);
+  assert.deepEqual(tokenTypes.filter((type) => !standard.includes(type)), []);
+  assert.ok(data.length > 100 && data.length % 5 === 0);
+  const lines = own.text.split('\n');
+  let [line, character] = [0, 0];
+  for (let at = 0; at < data.length; at += 5) {
+    character = data[at] === 0 ? character + data[at + 1] : data[at + 1];
+    line += data[at];
+    assert.ok(character + data[at + 2] <= lines[line].length, `a token beyond line ${line + 1}`);
+    assert.ok(data[at + 3] < tokenTypes.length);
+  }
+});
+
+/** A text with edits in it, which do not overlap. */
+function applied(text, edits) {
+  const starts = text.split('\n').reduce((starts, line) => [...starts, starts.at(-1) + line.length + 1], [0]);
+  const place = ({ line, character }) => starts[line] + character;
+  const sorted = edits.toSorted((a, b) => place(b.range.start) - place(a.range.start));
+  return sorted.reduce((text, { range, newText }) => text.slice(0, place(range.start)) + newText + text.slice(place(range.end)), text);
+}
