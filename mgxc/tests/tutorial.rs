@@ -2,12 +2,15 @@
 //! shown of their output is what they print, but for numbers of trainings, which differ between machines.
 //!
 //! A block ```` ```mgx file=NAME ```` is a file; in a block that begins with `$ ` every such line is a command, with its output below it. `…` stands for lines that are left out, and `^C` for
-//! an interruption during the training. `MGX_BLESS=1` writes anew what is shown of `mgxc check`, where nothing is left out; read the difference as a reader would.
+//! an interruption during the training. `MGX_BLESS=1` writes anew what is shown of `mgxc check` and `mgxc doc`, where nothing is left out; read the difference as a reader would.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+/// Commands whose output does not depend on the machine.
+const EXACT: [&str; 2] = ["mgxc check", "mgxc doc"];
 
 /// A block of the page: the words after the fence, and the text.
 fn blocks(page: &str) -> Vec<(&str, &str)> {
@@ -76,7 +79,7 @@ fn stands_for(shown: &[&str], printed: &[&str]) -> bool {
 
 /// Is what is shown what was printed? Findings to the letter; of trainings the lines that tell results.
 fn compare(command: &str, shown: &[&str], printed: &str) {
-    let is_exact = command.starts_with("mgxc check");
+    let is_exact = EXACT.iter().any(|word| command.starts_with(word));
     let printed: Vec<&str> = printed.lines().map(str::trim_end).collect();
     if is_exact {
         assert!(stands_for(shown, &printed), "`{command}` does not print\n{}\nbut\n{}", shown.join("\n"), printed.join("\n"));
@@ -123,7 +126,7 @@ fn every_command_works_and_prints_what_is_shown() {
                     false => 0,
                 };
                 assert_eq!(code, Some(expected), "`{command}` printed\n{printed}");
-                if bless && command.starts_with("mgxc check") && !shown.contains(&"…") {
+                if bless && EXACT.iter().any(|word| command.starts_with(word)) && !shown.contains(&"…") {
                     let lines: Vec<&str> = printed.lines().map(str::trim_end).collect();
                     let block = |lines: &[&str]| format!("$ {command}\n{}\n", lines.join("\n"));
                     blessed = blessed.replacen(&block(&shown), &block(&lines), 1);
