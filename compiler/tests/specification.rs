@@ -2,7 +2,7 @@
 //! function of the language stands in one of them.
 //!
 //! ```` ```mgx ```` is text that is read without a finding, ```` ```mgx clean ```` a program that is checked without one, and ```` ```mgx error=E0402 ```` a program with
-//! this finding and no other. See `fenced` for other words.
+//! this finding and no other (`times=2`: as many). See `fenced` for other words.
 
 mod fenced;
 mod files_world;
@@ -51,7 +51,11 @@ fn programs_are_as_they_say() {
         // An example of a word need not make use of it.
         let found: Vec<Diagnostic> = found.into_iter().filter(|diagnostic| !diagnostic.code.0.starts_with("W02")).collect();
         let codes: BTreeSet<&str> = found.iter().map(|diagnostic| diagnostic.code.0).collect();
-        if codes != block.words.get("error").map(String::as_str).into_iter().collect() {
+        let times = match block.words.get("times") {
+            Some(times) => times.parse().expect("a number"),
+            None => usize::from(block.words.contains_key("error")),
+        };
+        if codes != block.words.get("error").map(String::as_str).into_iter().collect() || found.len() != times {
             wrong.push_str(&format!("found {codes:?} in\n{}\n{}\n", block.text, render(&found, &sources, false)));
         }
     }
