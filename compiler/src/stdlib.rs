@@ -54,9 +54,10 @@ pub fn parsed(module: &str) -> Option<(FileId, Rc<File>)> {
     Some((file, syntax))
 }
 
-/// The shown name and the text of a module.
-pub fn source(module: &str) -> Option<(&'static str, &'static str)> {
-    SOURCES.iter().find(|source| source.module == module).map(|source| (source.shown, source.text))
+/// A module's place in [`sources`], its shown name and its text.
+pub fn source(module: &str) -> Option<(FileId, &'static str, &'static str)> {
+    let index = SOURCES.iter().position(|source| source.module == module)?;
+    Some((FileId(index as u32), SOURCES[index].shown, SOURCES[index].text))
 }
 
 /// All modules.

@@ -1,6 +1,7 @@
 //! What is at a place: its type with the numbers of its axes, how many parameters it has, and its documentation.
 
-use mgx_compiler::check::{Fact, ItemRef, PartSize};
+use mgx_compiler::check::{Fact, FactKind, ItemRef, PartSize};
+use mgx_compiler::pages::{count_parameters, library_pages};
 use mgx_compiler::syntax::ast::ExprKind;
 use mgx_compiler::syntax::ast::{FieldKind, Item, ItemKind, LetBinding, MemberKind};
 use mgx_compiler::syntax::scan::next_token;
@@ -8,6 +9,7 @@ use mgx_compiler::syntax::walk;
 use mgx_diag::Span;
 
 use crate::Program;
+use crate::cursor::{Cursor, Frame};
 use crate::names::{NameKind, Occurrence, Target, declaration, occurrences};
 
 /// What there is to say of a place, in Markdown.
@@ -37,7 +39,8 @@ fn of_name(program: &Program<'_>, name: &Occurrence) -> Option<String> {
     let word = program.slice(name.span);
     let Target::Declared(declared) = name.target else {
         return match name.kind {
-            NameKind::Builtin => Some(with_type(&format!("fn {word}(…)"), fact)),
+            NameKind::Builtin => Some(with_type(&of_language(word), fact)),
+            NameKind::Setting => setting(program, name),
             NameKind::Choice | NameKind::Type | NameKind::Namespace => None,
             _ => fact.map(|fact| of_fact(Some(word), fact)),
         };
@@ -51,10 +54,12 @@ fn of_name(program: &Program<'_>, name: &Occurrence) -> Option<String> {
         Some(fact) => of_fact(Some(word), fact),
         None => code(&declared_text(program, declared)),
     };
-    if let Some(doc) = member_doc(declaration, declared) {
+    let in_library = program.analysis.files[item.file].is_std && name.kind == NameKind::Parameter;
+    let option = in_library.then(|| library_pages(&format!("{}.{word}", declaration.name.text)).into_iter().next()).flatten();
+    if let Some(doc) = member_doc(declaration, declared).or(option.map(|page| page.doc)) {
         text.push_str(&format!("\n\n{doc}"));
     }
-    if !matches!(name.kind, NameKind::Binding | NameKind::Local | NameKind::Axis) {
+    if !in_library && !matches!(name.kind, NameKind::Binding | NameKind::Local | NameKind::Axis) {
         text.push_str(&format!("\n\nof `{}`", declaration.name.text));
     }
     Some(text)
@@ -64,13 +69,18 @@ fn of_name(program: &Program<'_>, name: &Occurrence) -> Option<String> {
 fn of_item(program: &Program<'_>, item: ItemRef, fact: Option<&Fact>) -> String {
     let declaration = program.analysis.item(item);
     let mut text = code(&head(program, declaration));
+    let file = &program.analysis.files[item.file];
     if let Some(size) = fact.and_then(|fact| fact.size) {
         text.push_str(&format!("\n\n{}", shown_size(size)));
+    } else if let (ItemKind::Backbone(_), true) = (&declaration.kind, file.is_std) {
+        let pages = library_pages(&format!("{}::{}", file.path, declaration.name.text));
+        if let Some(parameters) = pages.first().and_then(count_parameters) {
+            text.push_str(&format!("\n\n{}", shown_size(PartSize { parameters, trained: parameters })));
+        }
     }
     if let Some(doc) = &declaration.doc {
         text.push_str(&format!("\n\n{}", doc.trim()));
     }
-    let file = &program.analysis.files[item.file];
     if item.file != program.file {
         text.push_str(&format!("\n\n`{}`", file.path));
     }
@@ -144,10 +154,30 @@ fn of_fact(name: Option<&str>, fact: &Fact) -> String {
 }
 
 fn with_type(text: &str, fact: Option<&Fact>) -> String {
-    match fact {
-        Some(fact) => format!("{}\n\n{}", code(text), of_fact(None, fact)),
-        None => code(text),
+    match fact.filter(|fact| fact.kind != FactKind::Declaration) {
+        Some(fact) => format!("{text}\n\n{}", of_fact(None, fact)),
+        None => text.to_owned(),
     }
+}
+
+/// A function of the language, as the specification has it.
+fn of_language(word: &str) -> String {
+    match library_pages(word).into_iter().find(|page| page.module.is_none()) {
+        Some(page) => format!("{}\n\n{}", code(&page.signature), page.doc),
+        None => code(&format!("{word}(…)")),
+    }
+}
+
+/// A field or an option that the language gives a meaning: by the braces or the call that it stands in.
+fn setting(program: &Program<'_>, name: &Occurrence) -> Option<String> {
+    let cursor = Cursor::at(program.text(), name.span.start);
+    let owner = match cursor.frames.last()? {
+        Frame::Call { callee, .. } => callee.clone(),
+        Frame::Block { head } => head.first()?.clone(),
+        Frame::List | Frame::Index => return None,
+    };
+    let page = library_pages(&format!("{owner}.{}", program.slice(name.span))).into_iter().next()?;
+    Some(format!("{}\n\n{}", code(&page.signature), page.doc))
 }
 
 fn code(text: &str) -> String {

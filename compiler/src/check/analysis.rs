@@ -92,15 +92,20 @@ pub struct LibraryFile {
     /// Its place among the sources of any program.
     pub source: FileId,
     pub text: &'static str,
-    pub syntax: Rc<ast::File>,
+}
+
+impl LibraryFile {
+    /// What it says, which is read when it is asked for, and once in a thread.
+    pub fn syntax(&self) -> Rc<ast::File> {
+        stdlib::parsed(self.module).map_or_else(Rc::default, |(_, syntax)| syntax)
+    }
 }
 
 /// All files of the standard library.
 pub fn library_files() -> impl Iterator<Item = LibraryFile> {
     stdlib::modules().filter_map(|module| {
-        let (shown, text) = stdlib::source(module)?;
-        let (source, syntax) = stdlib::parsed(module)?;
-        Some(LibraryFile { module, shown, source, text, syntax })
+        let (source, shown, text) = stdlib::source(module)?;
+        Some(LibraryFile { module, shown, source, text })
     })
 }
 

@@ -187,6 +187,9 @@ pub struct Checker<'w> {
     record: Option<record::Record>,
 }
 
+/// Members of a sweep that are checked for an editor, which wants an answer after every letter; `mgxc check` checks all.
+const MEMBERS_WHILE_TYPING: u64 = 4;
+
 /// As many findings are kept; nobody reads more.
 const MAX_DIAGNOSTICS: usize = 200;
 
@@ -273,7 +276,9 @@ fn check_with<'w>(mut checker: Checker<'w>, path: &str, overrides: &[Override]) 
                     // The first member stands for the others in the notes.
                     let record = checker.record.take();
                     let own = sweeps.iter().find(|sweep| sweep.experiment == declaration.name.text).filter(|_| member.is_none());
-                    for member in 1..own.map_or(1, |sweep| sweep.members.len() as u64) {
+                    let members = own.map_or(1, |sweep| sweep.members.len() as u64);
+                    let checked = if record.is_some() { members.min(MEMBERS_WHILE_TYPING) } else { members };
+                    for member in 1..checked {
                         let chosen = sweep::Chosen { experiment: Some(declaration.name.text.clone()), member };
                         sweep::apply_sweeps(&mut checker, file, &composed, Some(&chosen));
                         others.extend(checker.elaborate(item, false));

@@ -141,7 +141,7 @@ struct LibraryFile {
 fn library(name: Option<&str>) -> impl Iterator<Item = LibraryFile> {
     let modules: Vec<&str> = name.map_or_else(|| stdlib::modules().collect(), |name| stdlib::declaring("std", name));
     modules.into_iter().filter_map(|module| {
-        let (_, text) = stdlib::source(module)?;
+        let (_, _, text) = stdlib::source(module)?;
         Some(LibraryFile { module, text, file: parse(FileId(0), text).file })
     })
 }

@@ -24,7 +24,7 @@ impl Place<'_, '_> {
             }
             // The library itself has no names: its folders do.
             if path != "std" {
-                found.extend(file.syntax.items.iter().map(|item| named(item, 0, file.module)));
+                found.extend(file.syntax().items.iter().map(|item| named(item, 0, file.module)));
             }
         }
         found.extend(folders.iter().map(|folder| Completion::new(folder, NameKind::Namespace, 1).insert(format!("{folder}::$0"))));
@@ -68,8 +68,8 @@ impl Place<'_, '_> {
         let file = &self.program.analysis.files[self.program.file];
         let mut found = Vec::new();
         for library in library_files() {
-            let wanted =
-                library.syntax.items.iter().filter(|item| kinds.contains(&item_kind(item)) && !file.names.contains_key(&item.name.text));
+            let syntax = library.syntax();
+            let wanted = syntax.items.iter().filter(|item| kinds.contains(&item_kind(item)) && !file.names.contains_key(&item.name.text));
             found.extend(wanted.filter_map(|item| self.with_import(item, &library)));
         }
         found
@@ -94,7 +94,7 @@ fn named(item: &Item, rank: u8, from: &str) -> Completion {
 
 /// The backbones of the library with what they read, where their declarations say it by a word.
 pub fn library_backbones() -> Vec<(String, String)> {
-    let files: Vec<LibraryFile> = library_files().collect();
-    let items = files.iter().flat_map(|file| &file.syntax.items);
+    let files: Vec<_> = library_files().map(|file| file.syntax()).collect();
+    let items = files.iter().flat_map(|file| &file.items);
     items.filter_map(|item| Some((item.name.text.clone(), super::members::reads(item)?))).collect()
 }

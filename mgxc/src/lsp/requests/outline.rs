@@ -59,7 +59,7 @@ pub fn workspace(session: &Session, params: WorkspaceSymbolParams) -> Answer<Opt
         }
     }
     for file in library_files() {
-        let wanted: Vec<Symbol> = symbols(&file.syntax).into_iter().filter(|symbol| matches(&symbol.name, &query)).collect();
+        let wanted: Vec<Symbol> = symbols(&file.syntax()).into_iter().filter(|symbol| matches(&symbol.name, &query)).collect();
         if wanted.is_empty() {
             continue;
         }
