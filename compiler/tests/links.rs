@@ -38,7 +38,7 @@ fn prose(page: &str) -> String {
 /// How headings are called in links: lower case, hyphens for blanks, no other signs.
 fn anchors(page: &str) -> BTreeSet<String> {
     let page = prose(page);
-    let headings = page.lines().filter_map(|line| line.starts_with('#').then(|| line.trim_start_matches('#').trim()));
+    let headings = page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     headings
         .map(|heading| {
             let kept = heading.to_lowercase();
