@@ -67,11 +67,10 @@ impl Checker<'_> {
             return None;
         }
         self.reading.push(item);
-        let before = self.errors();
         let table = self.read_table(item, &handle.name, data);
         self.reading.pop();
-        if self.errors() == before && table.unknown.is_empty() {
-            self.keep_sound(&table, false);
+        if let Some(readable) = table.readable() {
+            self.keep_sound(&readable, false);
         }
         self.experiment.tables.push(table);
         Some(self.experiment.tables.len() - 1)

@@ -180,7 +180,7 @@ impl Checker<'_> {
         self.known_blocks(body);
         // A file that could not be read in full may well have had one.
         let is_whole = !self.library.has_errors(handle.name.span.file);
-        if self.experiment.task.is_none() && self.errors() == errors_before && is_whole {
+        if field_value(body, "task").is_none() && is_whole {
             self.report(
                 Diagnostic::error("E0507", format!("the experiment `{}` has no task", handle.name.text))
                     .label(handle.name.span, "declared here")
@@ -253,6 +253,9 @@ impl Checker<'_> {
     /// Applies a backbone or an adapter to its input.
     pub fn apply(&mut self, head: &Value, inputs: Vec<(Value, Span)>, span: Span) -> Value {
         if inputs.iter().any(|(value, _)| value.is_error()) {
+            if let Value::Pending(pending) = head {
+                self.missing_options(pending);
+            }
             return Value::Error;
         }
         match head {

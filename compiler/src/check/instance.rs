@@ -67,6 +67,27 @@ impl Checker<'_> {
         Value::Pending(Rc::new(Pending { item, args: bound, span, name: RefCell::new(None), instance: RefCell::new(None) }))
     }
 
+    /// Reports options that a part needs and that no input could tell, where its input is not known.
+    pub fn missing_options(&mut self, pending: &Pending) {
+        use super::axes::tensor_type;
+        use crate::syntax::ast::AxisExpr;
+        let handle = self.library.item(pending.item);
+        let ItemKind::Module(module) = &handle.kind else { return };
+        let forward = module.members.iter().find_map(|member| match &member.kind {
+            MemberKind::Function(function) if member.name.text == "forward" => Some(function),
+            _ => None,
+        });
+        let types = forward.into_iter().flat_map(|function| &function.params).filter_map(|param| param.ty.as_ref());
+        let axes: Vec<&AxisExpr> = types.filter_map(tensor_type).flat_map(|(_, axes)| axes).collect();
+        let told =
+            |name: &str| axes.iter().any(|axis| matches!(axis, AxisExpr::Size(size) if size.kind == ExprKind::Name(name.to_owned())));
+        for param in module.params.iter().filter(|param| param.default.is_none() && !told(&param.name.text)) {
+            if !pending.args.iter().any(|(name, ..)| *name == param.name.text) {
+                self.missing_argument(&handle.name.text, &param.name, pending.span);
+            }
+        }
+    }
+
     /// Places a module at a path: binds its parameters, checks its conditions, makes its members.
     pub fn instantiate(
         &mut self,

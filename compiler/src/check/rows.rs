@@ -1,6 +1,7 @@
 //! The rows of tables: what is wrong with them is asked of the [`World`](super::World) and said where the table is declared.
 
 use mgx_diag::{Diagnostic, Label, Span};
+use mgx_ir::plan::{ColumnKind, ColumnSpec, SplitSpec};
 
 use super::Checker;
 use super::data::Table;
@@ -31,6 +32,27 @@ impl Checker<'_> {
 }
 
 impl Table {
+    /// The table with what its file has of it; `None` where the file cannot be read.
+    pub fn readable(&self) -> Option<Table> {
+        let header = self.header.as_ref()?;
+        let has = |wanted: &str| header.iter().any(|header| header == wanted);
+        let is_whole = |column: &ColumnSpec| match &column.kind {
+            ColumnKind::TokenClass { each, .. } | ColumnKind::Contacts { each } => {
+                has(&column.header) && self.spec.columns.iter().any(|other| other.name == *each && has(&other.header))
+            }
+            _ => column.headers().into_iter().all(|header| has(header)),
+        };
+        let mut table = self.clone();
+        let kept = self.spec.columns.iter().zip(&self.column_spans).filter(|(column, _)| is_whole(column));
+        (table.spec.columns, table.column_spans) = kept.map(|(column, span)| (column.clone(), *span)).unzip();
+        let named: Vec<&str> = table.spec.columns.iter().map(|column| column.name.as_str()).collect();
+        let splits = self.spec.split.header().is_none_or(has) && self.spec.split.columns().all(|name| named.contains(&name.as_str()));
+        if !splits {
+            table.spec.split = SplitSpec::None;
+        }
+        Some(table)
+    }
+
     /// Where a part of the table is declared, and what is said there.
     fn place(&self, place: &RowPlace) -> (Span, &'static str) {
         let column = |name: &String| self.spec.columns.iter().position(|column| column.name == *name);

@@ -114,19 +114,22 @@ impl Checker<'_> {
         for field in &block.fields {
             ok &= self.train_field(field, &mut settings, &mut stop, scope).is_some();
         }
-        if !ok || self.library.has_errors(span.file) {
+        // Where a setting is not understood, it may have been the one that is missing.
+        let understood = block.fields.iter().all(|field| TRAIN_FIELDS.contains(&field.name.text.as_str()));
+        let is_there = |name: &str| block.fields.iter().any(|field| field.name.text == name);
+        if !understood || self.library.has_errors_in(block.span) {
             return None;
         }
-        if settings.epochs.is_none() && settings.max_steps.is_none() {
+        if !is_there("epochs") && !is_there("max_steps") {
             self.report(
                 Diagnostic::error("E0550", "`train` does not say how long")
                     .label(span, "in this block")
                     .help("add `epochs = 10` or `max_steps = 1000`")
                     .fix_if("Add `epochs = 10`", self.library.add_field(block, "epochs = 10")),
             );
-            return None;
+            ok = false;
         }
-        if settings.optimizer_name.is_empty() {
+        if !is_there("optimizer") {
             let import = "use std::optimizers::adamw";
             let imported = self.library.lookup(scope.file, "adamw").is_some();
             let needed = if imported { None } else { self.library.add_import(span, import) };
@@ -137,6 +140,13 @@ impl Checker<'_> {
                     .help(format!("add `optimizer = adamw(lr = 1e-3)` and `{import}`"))
                     .fix_all("Add `optimizer = adamw(lr = 1e-3)`", needed.into_iter().chain(added).collect()),
             );
+            ok = false;
+        }
+        ok &= self.one_batch_size(block);
+        if let (Some(field), None) = (named(block, "min_delta"), stop.patience) {
+            self.without_effect(field, "training stops early only with `patience`", "add `patience = 3`");
+        }
+        if !ok || self.library.has_errors(span.file) {
             return None;
         }
         // A loss or an error is better when it is smaller; every other metric when it is greater.
@@ -144,6 +154,23 @@ impl Checker<'_> {
         settings.mode = stop.mode.unwrap_or(if small { Monitor::Min } else { Monitor::Max });
         settings.early_stop = stop.patience.map(|patience| EarlyStop { patience, min_delta: stop.min_delta });
         Some(settings)
+    }
+
+    /// A batch is counted in samples or in tokens.
+    fn one_batch_size(&mut self, block: &Body) -> bool {
+        let (Some(samples), Some(tokens)) = (named(block, "batch_size"), named(block, "batch_tokens")) else { return true };
+        let diagnostic = Diagnostic::error("E0591", "`batch_size` and `batch_tokens` exclude each other");
+        let diagnostic = diagnostic.label(tokens.name.span, "counts tokens").label(samples.name.span, "counts samples");
+        let edit = self.library.without_line(tokens.span);
+        self.report(diagnostic.help("remove one of them").fix("Remove `batch_tokens`", edit));
+        false
+    }
+
+    /// Warns of a setting that changes nothing.
+    fn without_effect(&mut self, field: &Field, why: &str, help: &str) {
+        let diagnostic = Diagnostic::warning("W0560", format!("`{}` has no effect: {why}", field.name.text));
+        let edit = self.library.without_line(field.span);
+        self.report(diagnostic.label(field.name.span, "changes nothing").help(help).fix("Remove it", edit));
     }
 
     /// Reads one setting of `train`.
@@ -228,6 +255,12 @@ impl Checker<'_> {
         let Some((block, _)) = self.block(body, "predict") else { return (settings, batch) };
         settings.declared = true;
         self.unique_fields(block);
+        self.one_batch_size(block);
+        if self.block(body, "train").is_some() {
+            for field in ["batch_size", "batch_tokens"].into_iter().filter_map(|name| named(block, name)) {
+                self.without_effect(field, "an experiment that is trained predicts in the batches of `train`", "set it in `train`");
+            }
+        }
         for field in &block.fields {
             let FieldKind::Value(expr) = &field.kind else {
                 self.not_a_setting("predict", field, &PREDICT_FIELDS);
@@ -404,4 +437,9 @@ fn constant_schedule() -> Graph {
     let node = graph.add_node(mgx_ir::graph::Node { op: Op::Const(1.0), inputs: Vec::new(), ty, path: None, spans: Vec::new() });
     graph.outputs.push(Output { name: "factor".to_owned(), node });
     graph
+}
+
+/// The field of a name.
+fn named<'a>(block: &'a Body, name: &str) -> Option<&'a Field> {
+    block.fields.iter().find(|field| field.name.text == name)
 }

@@ -49,8 +49,8 @@ impl Checker<'_> {
                 Some("valid") => valid = self.number_in(&arg.value, scope, 0.0, 1.0)?,
                 Some("test") => test = self.number_in(&arg.value, scope, 0.0, 1.0)?,
                 Some("seed") => seed = self.whole(&arg.value, scope)?,
-                Some("stratify") => stratify = Some(self.split_column(&arg.value, table, true)?),
-                Some("group") => group = Some(self.split_column(&arg.value, table, false)?),
+                Some("stratify") => stratify = self.split_column(&arg.value, table, true),
+                Some("group") => group = self.split_column(&arg.value, table, false),
                 Some("like") => like = self.choice(&arg.value, &[("mgx", Generator::Mgx), ("numpy", Generator::Numpy)])?,
                 _ => {
                     let name = arg.name.clone().unwrap_or(Name { text: "this".to_owned(), span: arg.value.span });
@@ -98,8 +98,8 @@ impl Checker<'_> {
                 Some("fold") => spec.fold = self.whole(&arg.value, scope)?,
                 Some("seed") => spec.seed = self.whole(&arg.value, scope)?,
                 Some("column") => spec.column = Some(self.text_of(&arg.value, scope)?),
-                Some("stratify") => spec.stratify = Some(self.split_column(&arg.value, table, true)?),
-                Some("group") => spec.group = Some(self.split_column(&arg.value, table, false)?),
+                Some("stratify") => spec.stratify = self.split_column(&arg.value, table, true),
+                Some("group") => spec.group = self.split_column(&arg.value, table, false),
                 Some("like") => spec.like = self.choice(&arg.value, &[("mgx", Generator::Mgx), ("numpy", Generator::Numpy)])?,
                 Some("valid") => {
                     spec.valid = match &arg.value.kind {

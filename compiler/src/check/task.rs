@@ -50,10 +50,14 @@ impl Checker<'_> {
             }
         };
         let args = self.eval_args_for(&module.params, None, args, scope);
-        if args.iter().any(|(_, value, _)| value.is_error()) {
+        let is_known = !args.iter().any(|(_, value, _)| value.is_error());
+        let Some(slots) = self.arrange(&handle.name.text, &module.params, args, expr.span) else { return };
+        if !is_known {
+            for (param, _) in module.params.iter().zip(&slots).filter(|(param, slot)| slot.is_none() && param.default.is_none()) {
+                self.missing_argument(&handle.name.text, &param.name, expr.span);
+            }
             return;
         }
-        let Some(slots) = self.arrange(&handle.name.text, &module.params, args, expr.span) else { return };
         let mut task_scope = Scope { file: item.file, env: Env::default(), experiment: false, instance: None };
         let has_loss = module.members.iter().any(|member| member.name.text == "loss");
         let mut targets = Vec::new();
