@@ -32,6 +32,10 @@ pub fn run(options: &CheckOptions) -> ExitCode {
                 report::line(format_args!("{}: ok ({})", file.display(), describe(&checked.names)));
             }
         }
+        // What was read is thousands of small pieces; with one file the process ends now, and handing them back takes a tenth of all its time.
+        if options.files.len() == 1 {
+            std::mem::forget(checked);
+        }
     }
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
