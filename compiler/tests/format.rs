@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mgx_compiler::format::{WIDTH, format};
-use mgx_compiler::syntax::parse;
+use mgx_compiler::syntax::{MAX_DEPTH, parse};
 use mgx_diag::FileId;
 use mutations::Mutator;
 
@@ -130,6 +130,28 @@ fn line_ends_and_byte_order_marks_of_other_systems_go() {
     assert_eq!(formatted(text).as_deref(), Some(expected));
     assert_eq!(formatted("").as_deref(), Some(""));
     assert_eq!(formatted("\n\n").as_deref(), Some(""));
+}
+
+/// What lies deep in brackets takes neither the stack nor time that doubles with each.
+#[test]
+fn deep_nesting_is_formatted() {
+    let brackets = [
+        ("(", ")"),
+        ("[", "]"),
+        ("f(a, b = ", ")"),
+        ("f(a, // c\n b, [", "])"),
+        ("if a { ", " } else { 2 }"),
+        ("match a { b => { ", " } }"),
+    ];
+    for (open, close) in brackets {
+        let depth = MAX_DEPTH / open.matches(['(', '[', '{', 'i', 'm']).count().max(1) - 2;
+        let text = format!("experiment a {{ x = {}1{} }}\n", open.repeat(depth), close.repeat(depth));
+        let started = std::time::Instant::now();
+        assert!(formatted(&text).is_some(), "{text}");
+        assert!(started.elapsed().as_secs() < 10, "{:?} for {open}", started.elapsed());
+    }
+    let row = format!("experiment a {{ x = {}1 }}\n", "1 + ".repeat(200));
+    assert!(formatted(&row).is_some());
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub fn terminal(page: &str) -> String {
 /// What stands in backquotes in colour, without them.
 fn coloured(text: &str) -> String {
     let pieces: Vec<&str> = text.split('`').collect();
-    if pieces.len() % 2 == 0 {
+    if pieces.len().is_multiple_of(2) {
         return text.to_owned();
     }
     let piece = |(at, piece): (usize, &&str)| if at % 2 == 1 { format!("{CYAN}{piece}{PLAIN}") } else { (*piece).to_owned() };
