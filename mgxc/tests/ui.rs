@@ -22,8 +22,8 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 /// As many programs, and as many of them after reports of users, belong to the corpus.
-const LEAST_PROGRAMS: usize = 60;
-const LEAST_REPORTS: usize = 10;
+const LEAST_PROGRAMS: usize = 100;
+const LEAST_REPORTS: usize = 30;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/ui")
