@@ -8,7 +8,7 @@ use crate::Program;
 /// Options that every backbone has, with what they take.
 pub const BACKBONE_OPTIONS: [(&str, &str); 6] = [
     ("max_length", "int?"),
-    ("too_long", "enum(truncate, error)"),
+    ("too_long", "enum(truncate, window, error)"),
     ("frozen", "bool"),
     ("from_scratch", "bool"),
     ("weights", "weights?"),
@@ -48,5 +48,19 @@ pub fn common_options(program: &Program<'_>, item: ItemRef) -> &'static [(&'stat
         ItemKind::Backbone(_) => &BACKBONE_OPTIONS,
         ItemKind::Module(module) if module.role == ModuleRole::Rewrite => &REWRITE_OPTIONS,
         _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mgx_compiler::check::words;
+
+    #[test]
+    fn these_are_the_options_that_the_checker_knows() {
+        let names = |options: &[(&'static str, &str)]| options.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        let known = words().options;
+        assert_eq!(names(&BACKBONE_OPTIONS), known["backbone"]);
+        assert_eq!(names(&REWRITE_OPTIONS), known["rewrite"]);
     }
 }

@@ -190,7 +190,10 @@ impl Place<'_, '_> {
         }
         match common_options(self.program, item).iter().find(|(name, _)| *name == option) {
             Some((_, "bool")) => chosen(&["true", "false"]),
-            Some((_, "enum(truncate, error)")) => chosen(&["truncate", "error"]),
+            Some((_, ty)) if ty.starts_with("enum(") => {
+                let words = ty.trim_start_matches("enum(").trim_end_matches(')');
+                chosen(&words.split(", ").collect::<Vec<_>>())
+            }
             _ => self.expressions(),
         }
     }

@@ -17,10 +17,13 @@ use crate::world::Folder;
 /// What was read of tables, as long as their files stay as they are.
 #[derive(Default)]
 pub struct TableCache {
-    headers: RefCell<HashMap<(PathBuf, FileFormat), (Stamp, Result<Vec<String>, Diagnostic>)>>,
+    headers: RefCell<HashMap<(PathBuf, FileFormat), Header>>,
     /// Of the rows, by the folder and the declaration that they were checked for.
     rows: RefCell<HashMap<PathBuf, Vec<CheckedRows>>>,
 }
+
+/// The columns of a table, or why there are none, and when that was read.
+type Header = (Stamp, Result<Vec<String>, Diagnostic>);
 
 /// What was found in the rows of a table.
 struct CheckedRows {
