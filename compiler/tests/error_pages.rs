@@ -120,3 +120,47 @@ fn every_code_has_a_page_and_every_page_a_code() {
     assert!(without.is_empty(), "raised without a page: {without:?}");
     assert!(unused.is_empty(), "pages of codes that nothing raises: {unused:?}");
 }
+
+/// Codes that no test gives rise to, and why.
+const WITHOUT_TEST: [(&str, &str); 11] = [
+    ("E0214", "a choice that `run` asks for: tests name their experiment"),
+    ("E0534", "plans that no compiler makes"),
+    ("E0801", "another machine"),
+    ("E0802", "a fault of the code generator"),
+    ("E0922", "files that may not be written: tests may run as root, who may"),
+    ("E0944", "a gradient that is no number beside a loss that is one"),
+    ("E0947", "an interrupt from the keyboard"),
+    ("E0949", "a machine without signals"),
+    ("E0956", "a run whose files cannot be read: tests may run as root, who may"),
+    ("E0970", "a setting of the environment"),
+    ("E0971", "a fault of the formatter"),
+];
+
+#[test]
+fn every_code_is_in_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut texts = Vec::new();
+    let mut folders = vec![root];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the project") {
+            let path = entry.expect("a readable folder").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !["target", "docs", "goldens", "shared", "node_modules"].contains(&name.as_str()) && !name.starts_with('.') {
+                    folders.push(path);
+                }
+            } else if [".rs", ".txt", ".mgx"].iter().any(|ending| name.ends_with(ending)) {
+                let text = fs::read_to_string(&path).expect("a readable file");
+                let in_tests = path.components().any(|part| part.as_os_str() == "tests");
+                let own = if in_tests { Some(text.as_str()) } else { text.split_once("#[cfg(test)]").map(|(_, tests)| tests) };
+                // This file names codes without a test.
+                texts.extend(own.filter(|_| name != "error_pages.rs").map(str::to_owned));
+            }
+        }
+    }
+    let runnable = runnable_codes();
+    let excepted = |code: &str| WITHOUT_TEST.iter().any(|(other, _)| *other == code);
+    let is_tested = |code: &str| runnable.contains(code) || texts.iter().any(|text| text.contains(code));
+    let untested: Vec<String> = pages().into_iter().map(|(code, _)| code).filter(|code| !excepted(code) && !is_tested(code)).collect();
+    assert!(untested.is_empty(), "no test has {untested:?}");
+}

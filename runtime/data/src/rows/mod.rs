@@ -66,8 +66,8 @@ fn check_column(spec: &DataSpec, column: &ColumnSpec, folder: &Path) -> Option<R
     }
     let diagnostic = read(&|other| other.name == column.name || Some(&other.name) == each)?;
     // A file that cannot be read is so for all columns.
-    let place =
-        if diagnostic.code.0 == "E0524" || diagnostic.code.0 == "E0519" { Place::Source } else { Place::Column(column.name.clone()) };
+    let of_file = ["E0510", "E0519", "E0520", "E0524", "E0587"].contains(&diagnostic.code.0);
+    let place = if of_file { Place::Source } else { Place::Column(column.name.clone()) };
     Some(RowFinding { place, diagnostic })
 }
 

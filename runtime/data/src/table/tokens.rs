@@ -92,7 +92,10 @@ pub(super) fn read(spec: &ColumnSpec, texts: &LargeStringArray, sequences: &Colu
                 return Err(missing.help("fill in the value, or remove the row"));
             }
             let before = all.labels.len();
-            if one_letter && text.chars().count() == expected {
+            // Letters one after another that are all labels are no list of one name, however many they are.
+            let is_label = |letter: char| letter == '-' || numbers.contains_key(letter.encode_utf8(&mut [0; 4]) as &str);
+            let spelled = text.chars().count() == expected || (text.len() > 1 && text.chars().all(is_label));
+            if one_letter && spelled {
                 let mut own = [0; 4];
                 for letter in text.chars() {
                     let found = numbers.get(&*letter.encode_utf8(&mut own)).copied();
