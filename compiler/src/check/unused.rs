@@ -123,8 +123,7 @@ impl Checker<'_> {
             if !is_binding(module, member) || file.members.contains(member.name.text.as_str()) {
                 continue;
             }
-            let mut others = Uses::default();
-            others.arguments = true;
+            let mut others = Uses { arguments: true, ..Uses::default() };
             for other in module.members.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, other)| other) {
                 walk::member(other, &mut |expr| others.expr(expr));
             }
@@ -159,8 +158,8 @@ fn is_binding(module: &Module, member: &Member) -> bool {
         MemberKind::Let(_) | MemberKind::Param { .. } | MemberKind::State { .. } => true,
         // A second name of a part is there for checkpoints.
         MemberKind::Part { value, .. } => {
-            !matches!(value.kind, ExprKind::Member(..))
-                && !(module.role == ModuleRole::Task && TASK_MEMBERS.contains(&member.name.text.as_str()))
+            let is_own = module.role == ModuleRole::Task && TASK_MEMBERS.contains(&member.name.text.as_str());
+            !(is_own || matches!(value.kind, ExprKind::Member(..)))
         }
         MemberKind::Output(_) | MemberKind::Metric(_) | MemberKind::Function(_) => false,
     }

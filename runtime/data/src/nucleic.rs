@@ -36,7 +36,7 @@ pub enum Untranslated {
 /// [`Untranslated`].
 pub fn translate(sequence: &str, stop: StopPolicy, drop_partial: bool) -> Result<String, Untranslated> {
     let letters = sequence.as_bytes();
-    if letters.len() % 3 != 0 && !drop_partial {
+    if !letters.len().is_multiple_of(3) && !drop_partial {
         return Err(Untranslated::Partial(letters.len()));
     }
     let codons = letters.len() / 3;
