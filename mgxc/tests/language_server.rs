@@ -185,3 +185,18 @@ fn every_beginning_of_every_example_is_answered() {
     assert!(server.logged.is_empty(), "{:?}", server.logged);
     assert!(server.stop());
 }
+
+#[test]
+fn places_count_bytes_where_the_client_offers_it() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let path = cache.path().join("a.mgx");
+    let mut server = Server::start(cache.path(), cache.path(), &json!({ "general": { "positionEncodings": ["utf-8", "utf-16"] } }));
+    server.open(&path, "fn one(x: f[..]) -> f[..] { /* */ x }\n");
+    server.findings(&path);
+    let line = "fn one(x: f[..]) -> f[..] { x * \"🧬\" * y }";
+    server.change(&path, 2, &format!("{line}\n"));
+    let found = server.findings(&path);
+    let wrong = found.as_array().and_then(|found| found.iter().find(|one| one["code"] == "E0204")).expect("a finding");
+    assert_eq!(wrong["range"]["start"]["character"], line.find("y }").expect("there"), "{found}");
+    assert!(server.stop());
+}
