@@ -1,4 +1,5 @@
-//! Puts the standard library (`stdlib/**/*.mgx`) into the compiler as text, by module path (`std::backbones::rnabert`), with the names that each file declares;
+//! Puts the standard library (`stdlib/**/*.mgx`) into the compiler as text, by module path (`std::backbones::rnabert`), with what the grammar finds in it and
+//! the names that each file declares;
 //! and its lists of genes (`stdlib/genes/*.tsv`), by name.
 
 use std::fmt::Write as _;
@@ -9,6 +10,7 @@ fn main() {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR")).join("../stdlib");
     let root = root.canonicalize().expect("the stdlib folder exists");
     println!("cargo:rerun-if-changed={}", root.display());
+    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
     let mut files = Vec::new();
     collect(&root, &mut files);
     files.sort();
@@ -20,8 +22,15 @@ fn main() {
         let shown = format!("std/{}.mgx", relative.to_string_lossy());
         let text = fs::read_to_string(&path).expect("a source file");
         let names: Vec<&str> = text.lines().filter_map(declared).collect();
-        writeln!(table, "    Source {{ module: {module:?}, shown: {shown:?}, text: include_str!({path:?}), names: &{names:?} }},")
-            .expect("writing to a string");
+        let pairs = mgx_grammar::parse_file(&text).expect("a file of the library is not nested deeply");
+        let packed = mgx_grammar::pack(mgx_grammar::events(pairs)).expect("a file of the library is not large");
+        let events = out.join(format!("{}.events", module.replace("::", ".")));
+        fs::write(&events, packed).expect("OUT_DIR is writable");
+        writeln!(
+            table,
+            "    Source {{ module: {module:?}, shown: {shown:?}, text: include_str!({path:?}), events: include_bytes!({events:?}), names: &{names:?} }},"
+        )
+        .expect("writing to a string");
     }
     table.push(']');
     let mut genes: Vec<PathBuf> =
@@ -34,8 +43,7 @@ fn main() {
         writeln!(table, "    ({name:?}, include_str!({path:?})),").expect("writing to a string");
     }
     table.push_str("];\n");
-    let out = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("stdlib.rs");
-    fs::write(out, table).expect("OUT_DIR is writable");
+    fs::write(out.join("stdlib.rs"), table).expect("OUT_DIR is writable");
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {

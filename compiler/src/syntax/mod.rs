@@ -40,6 +40,11 @@ pub fn parse(file: FileId, text: &str) -> Parsed {
     Parsed { diagnostics: report::with_syntax_errors(&tree, diagnostics), file: syntax, tree }
 }
 
+/// Reads a text that is known to be free of errors from what the grammar found in it before: see [`mgx_grammar::pack`].
+pub(crate) fn parsed_before(file: FileId, text: &str, events: &[u8]) -> ast::File {
+    build::file(&Tree::from_events(file, text, mgx_grammar::unpack(events))).0
+}
+
 /// Reads one expression, as for a value on the command line. A single word is a name.
 pub fn parse_expr(file: FileId, text: &str) -> (Option<ast::Expr>, Vec<Diagnostic>) {
     let (tree, mut diagnostics) = read(file, text, mgx_grammar::parse_lone_expr);
@@ -59,7 +64,7 @@ fn read(file: FileId, text: &str, grammar: Grammar) -> (Tree, Vec<Diagnostic>) {
     }
     let (limited, mut diagnostics): (Cow<'_, str>, _) = nesting::limit_depth(file, text);
     match grammar(&limited) {
-        Ok(pairs) => (Tree::from_pairs(file, text, pairs), diagnostics),
+        Ok(pairs) => (Tree::from_events(file, text, mgx_grammar::events(pairs)), diagnostics),
         Err(_) => {
             // The grammar accepts every text; it gives up only where the stack ends, which the limit above should prevent.
             let whole = Span { file, start: 0, end: text.len() as u32 };

@@ -4,9 +4,7 @@
 //! order gives back the text, whatever the text is. The abstract syntax is read from it, and so are formatting and the editor's answers.
 
 use mgx_diag::{FileId, Span};
-use mgx_grammar::Rule;
-use pest::Token as PestToken;
-use pest::iterators::Pairs;
+use mgx_grammar::{Event, Rule};
 
 pub use super::scan::TokenKind;
 use super::scan::next_token;
@@ -64,13 +62,14 @@ impl Tree {
         tokens
     }
 
-    /// The tree of what the grammar found. `pairs` may come from a text in which parts of `text` are blanked out (of the same length).
-    pub(super) fn from_pairs(file: FileId, text: &str, pairs: Pairs<'_, Rule>) -> Self {
+    /// The tree of what the grammar found. `events` may be those of a text in which parts of `text` are blanked out (of the same length).
+    pub(super) fn from_events(file: FileId, text: &str, events: impl Iterator<Item = Event>) -> Self {
         let mut builder = Builder { file, text, at: 0, open: Vec::new(), done: None, has_errors: false };
-        for token in pairs.tokens() {
-            match token {
-                PestToken::Start { rule, pos } => builder.start(rule, pos.pos()),
-                PestToken::End { rule, pos } => builder.end(rule, pos.pos()),
+        for Event { rule, begins, at } in events {
+            if begins {
+                builder.start(rule, at);
+            } else {
+                builder.end(rule, at);
             }
         }
         let has_errors = builder.has_errors || builder.done.is_none();
