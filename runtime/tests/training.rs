@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{classifier, compile, descent, events, session, write_table};
+use common::{classifier, compile, descent, events, rooted_classifier, session, write_table};
 use mgx_runtime::{FitReport, RunFolder, Session, Settings, Stop, Strictness};
 use mgx_weights::Checkpoint;
 
@@ -144,6 +144,27 @@ fn a_loss_that_explodes_stops_the_run_before_the_step() {
     assert!(found.notes.iter().any(|note| note.contains("step-00000000")), "{:?}", found.notes);
     let (mut other, _) = session(data, &text, "small");
     other.restore(&data.join("run"), Strictness::Strict).unwrap();
+}
+
+#[test]
+fn a_gradient_that_is_no_number_stops_the_run_before_the_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    write_table(data, 60);
+    let found = fit(data, "run", &rooted_classifier("epochs = 1")).unwrap_err();
+    assert_eq!(found.code.0, "E0944", "{found:?}");
+    assert!(found.message.contains("step 1") && found.message.contains("NaN"), "{}", found.message);
+}
+
+#[test]
+fn what_is_interrupted_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    write_table(data, 60);
+    let (mut asked, interrupt) = session(data, &classifier("epochs = 1"), "small");
+    let rows = asked.data().all_rows();
+    interrupt.request();
+    assert_eq!(asked.predict(&rows).unwrap_err().code.0, "E0947");
 }
 
 #[test]

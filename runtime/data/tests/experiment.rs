@@ -109,6 +109,13 @@ fn batches_hold_the_tokens_of_their_rows() {
 }
 
 #[test]
+fn a_plan_that_names_what_it_does_not_have_is_refused() {
+    let tables = [Table::read(&splice(), &examples()).unwrap()];
+    let without = InputBuilder::new(&[], &[length(Some(40), LengthPolicy::Truncate)], &inputs(), &tables).unwrap_err();
+    assert_eq!(without.code.0, "E0534", "{without:?}");
+}
+
+#[test]
 fn sequences_that_do_not_fit_are_reported() {
     let tables = [Table::read(&splice(), &examples()).unwrap()];
     let tokenizers = [dna_tokenizer()];

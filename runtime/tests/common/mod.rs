@@ -119,6 +119,21 @@ adapter normed(features: dim, outputs: dim) {
     program("normed(outputs = 2)", "classification(values, table.label)", train) + adapter
 }
 
+/// The same with a value added that is zero and has no gradient.
+pub fn rooted_classifier(train: &str) -> String {
+    let adapter = r"
+adapter rooted(features: dim, outputs: dim) {
+  rest = linear_mean_pool(features, outputs)
+
+  fn forward(x: f[pos, features]) -> f[outputs] {
+    let y = rest(x)
+    y + sqrt(y * y - y * y)
+  }
+}
+";
+    program("rooted(outputs = 2)", "classification(values, table.label)", train) + adapter
+}
+
 /// A classifier on a small encoder that is fine-tuned as `rewrite` says, `lora(rank = 2, targets = [query])` for example, or by the options `options`.
 pub fn tuned_classifier(options: &str, rewrite: &str, train: &str) -> String {
     let encoder =

@@ -31,3 +31,17 @@ pub fn cannot_write(path: &Path, error: &io::Error) -> Diagnostic {
         _ => Diagnostic::error("E0920", format!("cannot write `{shown}`: {error}")).note("what was there before is unchanged"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_file_cannot_be_written_decides_the_code() {
+        let code = |kind: io::ErrorKind| cannot_write(Path::new("model.safetensors"), &kind.into()).code.0;
+        assert_eq!(code(io::ErrorKind::StorageFull), "E0921");
+        assert_eq!(code(io::ErrorKind::PermissionDenied), "E0922");
+        assert_eq!(code(io::ErrorKind::ReadOnlyFilesystem), "E0922");
+        assert_eq!(code(io::ErrorKind::NotADirectory), "E0920");
+    }
+}
