@@ -116,7 +116,10 @@ fn the_last_checkpoint_is_whole_whenever_its_writer_is_killed() {
         last = committed;
     }
     let store = CheckpointStore::open(folder.path()).unwrap();
+    // The last saver may have been killed after its checkpoint had its name and before `latest` pointed to it: then both stay.
+    let pointed = CheckpointStore::latest_in(folder.path()).unwrap().expect("there is a checkpoint").name;
+    let kept = if store.names().unwrap().last() == Some(&pointed) { 1 } else { 2 };
     store.keep(1, &[]).unwrap();
     assert!(names(folder.path()).iter().all(|name| !name.contains("tmp")), "{:?}", names(folder.path()));
-    assert_eq!(names(folder.path()).iter().filter(|name| name.starts_with("step-")).count(), 1);
+    assert_eq!(names(folder.path()).iter().filter(|name| name.starts_with("step-")).count(), kept);
 }
