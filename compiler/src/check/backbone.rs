@@ -42,6 +42,8 @@ impl Checker<'_> {
         known.extend(network_params.iter().map(|param| param.name.text.clone()));
         let mut values = Vec::new();
         let mut frozen = Vec::new();
+        // What is wrong with one option says nothing of the others: all are looked at.
+        let mut ok = true;
         for arg in args {
             let Some(name) = &arg.name else {
                 self.report(
@@ -49,7 +51,8 @@ impl Checker<'_> {
                         .label(arg.value.span, "without a name")
                         .help("write `name = value`; a column flows in with `table.column |> backbone(…)`"),
                 );
-                return Value::Error;
+                ok = false;
+                continue;
             };
             if values.iter().any(|(other, ..): &(String, Value, Span)| *other == name.text) {
                 self.report(
@@ -57,16 +60,21 @@ impl Checker<'_> {
                         .label(name.span, "again here")
                         .label(span, "in this call"),
                 );
-                return Value::Error;
+                ok = false;
+                continue;
             }
             if !known.contains(&name.text) {
                 self.unknown_option(&handle.name.text, name, known.iter().map(String::as_str));
-                return Value::Error;
+                ok = false;
+                continue;
             }
             let ty =
                 backbone.params.iter().chain(&network_params).find(|param| param.name.text == name.text).and_then(|param| param.ty.clone());
             let value = if let ("frozen", ExprKind::List(_)) = (name.text.as_str(), &arg.value.kind) {
-                let Some(names) = self.part_names("frozen", &arg.value, scope) else { return Value::Error };
+                let Some(names) = self.part_names("frozen", &arg.value, scope) else {
+                    ok = false;
+                    continue;
+                };
                 frozen = names;
                 Value::Bool(Some(false))
             } else if name.text == "too_long" {
@@ -81,10 +89,11 @@ impl Checker<'_> {
                 let value = self.coerce(&name.text, value, ty.as_ref(), arg.value.span);
                 if ty.is_none() { self.backbone_option(&name.text, value, arg.value.span) } else { value }
             };
-            if value.is_error() {
-                return Value::Error;
-            }
+            ok &= !value.is_error();
             values.push((name.text.clone(), value, arg.value.span));
+        }
+        if !ok {
+            return Value::Error;
         }
         Value::Backbone(Rc::new(PendingBackbone {
             item,

@@ -50,19 +50,27 @@ impl Checker<'_> {
     }
 
     pub fn pending_with(&mut self, item: ItemRef, params: &[Param], args: Args, span: Span) -> Value {
-        if args.iter().any(|(_, value, _)| value.is_error()) {
-            return Value::Error;
-        }
         let name = self.library.item(item).name.text.clone();
-        let Some(slots) = self.arrange(&name, params, args, span) else { return Value::Error };
+        // What is wrong with one argument says nothing of the others: all are looked at.
+        let named = args.clone();
+        let Some(slots) = self.arrange(&name, params, args, span) else {
+            for (name, value, place) in named {
+                if let Some(param) = name.and_then(|name| params.iter().find(|param| param.name.text == name.text)) {
+                    self.coerce(&param.name.text, value, param.ty.as_ref(), place);
+                }
+            }
+            return Value::Error;
+        };
         let mut bound = Vec::new();
+        let mut ok = true;
         for (param, slot) in params.iter().zip(slots) {
             let Some((value, place)) = slot else { continue };
             let value = self.coerce(&param.name.text, value, param.ty.as_ref(), place);
-            if value.is_error() {
-                return Value::Error;
-            }
+            ok &= !value.is_error();
             bound.push((param.name.text.clone(), value, place));
+        }
+        if !ok {
+            return Value::Error;
         }
         Value::Pending(Rc::new(Pending { item, args: bound, span, name: RefCell::new(None), instance: RefCell::new(None) }))
     }
