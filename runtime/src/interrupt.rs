@@ -31,10 +31,7 @@ impl Interrupt {
             // The order matters: the shutdown looks at the flag before this signal sets it.
             flag::register_conditional_shutdown(signal, STATUS, Arc::clone(&interrupt.0))
                 .and_then(|_| flag::register(signal, Arc::clone(&interrupt.0)))
-                .map_err(|error| {
-                    Diagnostic::error("E0949", format!("cannot listen for Ctrl-C: {error}"))
-                        .help("run without changed signal settings, or in another terminal")
-                })?;
+                .map_err(|error| refused(&error))?;
         }
         Ok(interrupt)
     }
@@ -55,4 +52,22 @@ pub(crate) fn interrupted(what: &str) -> Diagnostic {
     Diagnostic::error("E0947", format!("interrupted during {what}"))
         .note("nothing was written for this stage")
         .help("start the command again")
+}
+
+fn refused(error: &std::io::Error) -> Diagnostic {
+    Diagnostic::error("E0949", format!("cannot listen for Ctrl-C: {error}"))
+        .help("run without changed signal settings, or in another terminal")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_signals_are_refused_is_said() {
+        // There is no signal of this number, which the system says of its own.
+        let error = flag::register(10_000, Arc::default()).unwrap_err();
+        let found = refused(&error);
+        assert!(found.code.0 == "E0949" && found.message.contains(&error.to_string()), "{found:?}");
+    }
 }

@@ -43,10 +43,7 @@ pub fn format(file: FileId, text: &str) -> Result<String, Vec<Diagnostic>> {
     let mut tree = parsed.tree;
     let mut formatted = lay_out(&tree);
     for round in 0.. {
-        let again = parse(file, &formatted).tree;
-        if let Some(place) = same::difference(&tree, &again) {
-            return Err(vec![internal_fault(place)]);
-        }
+        let again = read_again(file, &tree, &formatted).map_err(|fault| vec![fault])?;
         let next = lay_out(&again);
         if next == formatted || round == MOST_ROUNDS {
             break;
@@ -54,6 +51,12 @@ pub fn format(file: FileId, text: &str) -> Result<String, Vec<Diagnostic>> {
         (tree, formatted) = (again, next);
     }
     Ok(formatted)
+}
+
+/// The tree of a formatted text, which must say the same as the one that it was made from.
+fn read_again(file: FileId, tree: &Tree, formatted: &str) -> Result<Tree, Diagnostic> {
+    let again = parse(file, formatted).tree;
+    same::difference(tree, &again).map_or(Ok(again), |place| Err(internal_fault(place)))
 }
 
 fn lay_out(tree: &Tree) -> String {
@@ -192,5 +195,18 @@ impl<'a> Formatter<'a> {
             docs.push(if begins_with_comment(&doc) { Doc::indent(doc) } else { doc });
         }
         Doc::concat(docs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_says_something_else_is_a_fault() {
+        let tree = parse(FileId(0), "experiment a { seed = 1 }\n").tree;
+        assert!(read_again(FileId(0), &tree, "experiment a {\n  seed = 1\n}\n").is_ok());
+        let fault = read_again(FileId(0), &tree, "experiment a {\n  seed = 2\n}\n").unwrap_err();
+        assert_eq!(fault.code.0, "E0971");
     }
 }

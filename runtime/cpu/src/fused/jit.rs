@@ -98,13 +98,28 @@ fn host() -> Result<OwnedTargetIsa, Diagnostic> {
     for (name, value) in [("opt_level", "speed"), ("use_colocated_libcalls", "false"), ("is_pic", "false"), ("enable_verifier", verify)] {
         flags.set(name, value).map_err(failed)?;
     }
-    let builder = cranelift_native::builder().map_err(|message| {
-        Diagnostic::error("E0801", format!("no kernels can be generated for this machine: {message}"))
-            .help("mgx generates code for x86-64 and AArch64")
-    })?;
+    let builder = cranelift_native::builder().map_err(unknown_machine)?;
     builder.finish(settings::Flags::new(flags)).map_err(failed)
 }
 
 fn failed(error: impl std::fmt::Display) -> Diagnostic {
     Diagnostic::error("E0802", format!("a kernel could not be generated: {error}")).help("this is a fault of mgx: please report it")
+}
+
+fn unknown_machine(message: &str) -> Diagnostic {
+    Diagnostic::error("E0801", format!("no kernels can be generated for this machine: {message}"))
+        .help("mgx generates code for x86-64 and AArch64")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_code_generator_says_is_passed_on() {
+        let unknown = settings::builder().set("opt_level", "fastest").map_err(failed).unwrap_err();
+        assert!(unknown.code.0 == "E0802" && unknown.message.contains("speed_and_size"), "{unknown:?}");
+        let machine = unknown_machine("Support for this target has not been implemented yet");
+        assert!(machine.code.0 == "E0801" && machine.message.ends_with("yet") && machine.help.is_some(), "{machine:?}");
+    }
 }
